@@ -20,6 +20,10 @@ struct Plan {
     std::string subject;
     std::uint64_t count;
     std::uint64_t passed = 0;
+
+    bool matches(std::string_view point, std::string_view of) const {
+        return name == point && (subject.empty() || subject == of);
+    }
 };
 
 std::vector<Plan> read_plans(const char* variable, std::uint64_t default_count) {
@@ -48,11 +52,11 @@ std::mutex guard;
 
 }  // namespace
 
-void point(std::string_view name) {
+void point(std::string_view name, std::string_view subject) {
     static std::vector<Plan> plans = read_plans("BOARDBUS_FAULT_AT", 1);
     const std::scoped_lock lock(guard);
     for (Plan& plan : plans) {
-        if (plan.name == name && ++plan.passed == plan.count) {
+        if (plan.matches(name, subject) && ++plan.passed == plan.count) {
             std::raise(SIGKILL);
         }
     }
@@ -62,7 +66,7 @@ bool fails(std::string_view name, std::string_view subject) {
     static std::vector<Plan> plans = read_plans("BOARDBUS_FAULT_FAIL", UINT64_MAX);
     const std::scoped_lock lock(guard);
     for (Plan& plan : plans) {
-        if (plan.name == name && (plan.subject.empty() || plan.subject == subject) && plan.passed < plan.count) {
+        if (plan.matches(name, subject) && plan.passed < plan.count) {
             ++plan.passed;
             return true;
         }
@@ -76,7 +80,7 @@ bool fails(std::string_view name, std::string_view subject) {
 
 namespace boardbus::fault {
 
-void point(std::string_view) {}
+void point(std::string_view, std::string_view) {}
 
 bool fails(std::string_view, std::string_view) { return false; }
 

@@ -9,9 +9,9 @@
 
 namespace boardbus::fault {
 
-/// Dies here (SIGKILL) when BOARDBUS_FAULT_AT names this point and this is the pass it names.
-/// Thread: any.
-void point(std::string_view name);
+/// Dies here (SIGKILL) when BOARDBUS_FAULT_AT names this point, as `name:n` or `name=subject:n`, and this is the nth such pass
+/// (no number: the first). Thread: any.
+void point(std::string_view name, std::string_view subject = {});
 
 /// True while the fault `name` is to be injected: BOARDBUS_FAULT_FAIL=name:n makes the first n calls true, a bare name all of them.
 /// `subject` narrows it: BOARDBUS_FAULT_FAIL=name=subject:n counts only calls with that subject. Several, comma-separated.

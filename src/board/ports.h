@@ -135,6 +135,9 @@ class ActivityBus {
     /// an hour.
     virtual void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) = 0;
 
+    /// Forgets that count: the worker got through this message alive.
+    virtual void forget_attempts(const std::string& id) = 0;
+
   protected:
     ~ActivityBus() = default;
 };
