@@ -59,7 +59,7 @@ class Metrics {
     // HTTP.
     /// `method` may be whatever the client wrote: unknown methods count as OTHER.
     void http_request(LabelText route, std::string_view method, unsigned status, Duration duration);
-    void rate_limited();
+    void rate_limited(LabelText route, std::string_view method);
     void authentication_failed();
     void handshake_refused(Refusal why);
 
