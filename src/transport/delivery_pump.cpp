@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/delivery_pump.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <variant>
+
+#include "base/random.h"
+#include "telemetry/log.h"
+
+namespace boardbus::transport {
+namespace {
+
+using Status = board::CommitResult::Status;
+using telemetry::Level;
+
+/// What the crash counter knows a message by: never its payload, for reading that may be what kills.
+std::string attempt_id(const board::Delivery& delivery) {
+    return delivery.message_id.empty() ? "hash-" + std::to_string(std::hash<std::string>{}(delivery.body))
+                                       : delivery.message_id;
+}
+
+telemetry::WorkerOutcome outcome_of(Status status) {
+    switch (status) {
+        case Status::duplicate:
+            return telemetry::WorkerOutcome::duplicate;
+        case Status::conflict:
+            return telemetry::WorkerOutcome::conflict;
+        case Status::fresh:
+        case Status::failed:
+        case Status::unavailable:
+            break;
+    }
+    return telemetry::WorkerOutcome::fanned_out;
+}
+
+}  // namespace
+
+DeliveryPump::DeliveryPump(Loop& loop, board::ActivityBus& bus, board::DeliverySource& source,
+                           telemetry::Metrics& metrics, DeliveryPumpOptions options)
+    : loop_(loop),
+      bus_(bus),
+      source_(source),
+      metrics_(metrics),
+      options_(options),
+      backoff_(options.hold_initial, options.hold_most),
+      again_(loop, [this] { started_ ? pump() : probe(); }) {}
+
+void DeliveryPump::start() { probe(); }
+
+void DeliveryPump::probe() {
+    if (under_way_ || stopping_) {
+        return;
+    }
+    under_way_ = true;
+    bus_.probe([this](const Result<void>& written) {
+        under_way_ = false;
+        if (stopping_) {
+            step_done();
+        } else if (!written) {
+            hold(written.error().detail);
+        } else {
+            end_hold();
+            started_ = true;
+            source_.start(*this);
+        }
+    });
+}
+
+void DeliveryPump::stop(Task done) {
+    stopping_ = true;
+    stopped_ = std::move(done);
+    again_.stop();
+    if (!under_way_) {
+        step_done();
+    }
+}
+
+void DeliveryPump::on_deliveries(std::vector<board::Delivery> deliveries) {
+    std::ranges::move(deliveries, std::back_inserter(in_hand_));
+    metrics_.deliveries_in_hand(in_hand_.size());
+    pump();
+}
+
+void DeliveryPump::on_source_reset() {
+    in_hand_.clear();
+    head_counted_ = false;
+    ++epoch_;
+    metrics_.deliveries_in_hand(0);
+}
+
+void DeliveryPump::pump() {
+    if (pumping_) {
+        return;
+    }
+    pumping_ = true;
+    while (next_step()) {
+    }
+    pumping_ = false;
+}
+
+bool DeliveryPump::next_step() {
+    if (under_way_ || stopping_ || in_hand_.empty() || again_.running()) {
+        return false;
+    }
+    const auto suspect = [](const board::Delivery& delivery) { return delivery.redelivered; };
+    if (suspect(in_hand_.front()) && !head_counted_) {
+        count_suspect();
+    } else if (head_counted_ || holding()) {
+        // A suspect goes alone; after an outage one commit is the scout for all the others.
+        commit_front(1);
+    } else {
+        const auto end = std::ranges::find_if(in_hand_, suspect);
+        const auto count = static_cast<std::size_t>(end - in_hand_.begin());
+        commit_front(std::min(count, options_.batch_max));
+    }
+    return !under_way_;
+}
+
+void DeliveryPump::count_suspect() {
+    under_way_ = true;
+    bus_.count_attempt(attempt_id(in_hand_.front()), [this, epoch = epoch_](const Result<std::int64_t>& attempts) {
+        under_way_ = false;
+        if (epoch != epoch_ || stopping_) {
+            // The head that was counted has gone back to its queue.
+        } else if (!attempts) {
+            hold(attempts.error().detail);
+        } else if (*attempts >= options_.crashes_max) {
+            const board::Delivery delivery = std::move(in_hand_.front());
+            in_hand_.pop_front();
+            settle(delivery, {.kind = board::Verdict::Kind::dead_letter,
+                              .attempts = options_.retry.retries(delivery.retry_count) + 1,
+                              .delay = {},
+                              .reason = "crash_loop",
+                              .error = std::to_string(*attempts) + " workers died while they handled this message",
+                              .event_id = delivery.message_id,
+                              .board_id = {}});
+        } else {
+            head_counted_ = true;
+        }
+        step_done();
+    });
+}
+
+void DeliveryPump::commit_front(std::size_t count) {
+    std::vector<Pending> batch;
+    std::vector<board::CommitRequest> requests;
+    batch.reserve(count);
+    requests.reserve(count);
+    for (; count > 0; --count) {
+        board::Delivery delivery = std::move(in_hand_.front());
+        in_hand_.pop_front();
+        auto prepared = board::prepare(delivery, options_.retry, random_unit());
+        if (auto* verdict = std::get_if<board::Verdict>(&prepared)) {
+            if (std::exchange(head_counted_, false)) {
+                bus_.forget_attempts(attempt_id(delivery));
+            }
+            settle(delivery, std::move(*verdict));
+        } else {
+            requests.push_back(std::get<board::CommitRequest>(prepared));
+            batch.push_back({std::move(delivery), std::move(std::get<board::CommitRequest>(prepared))});
+        }
+    }
+    if (batch.empty()) {
+        return;
+    }
+    under_way_ = true;
+    bus_.commit(std::move(requests), [this, epoch = epoch_, begun = loop_.now(), pending = std::move(batch)](
+                                         const std::vector<board::CommitResult>& results) mutable {
+        under_way_ = false;
+        if (epoch == epoch_) {
+            on_committed(std::move(pending), results, begun);
+        }
+        step_done();
+    });
+}
+
+void DeliveryPump::on_committed(std::vector<Pending> batch, const std::vector<board::CommitResult>& results,
+                                Instant begun) {
+    metrics_.commit_batch(batch.size(), std::chrono::steady_clock::now() - begun);
+    std::vector<board::Delivery> held;
+    std::string why;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+        const auto& [delivery, request] = batch[i];
+        const board::CommitResult& result = results[i];
+        if (result.status == Status::unavailable && options_.on_outage == OnOutage::pause) {
+            why = why.empty() ? result.detail : why;
+            held.push_back(std::move(batch[i].delivery));
+            continue;
+        }
+        if (std::exchange(head_counted_, false)) {
+            bus_.forget_attempts(attempt_id(delivery));
+        }
+        if (result.status == Status::conflict) {
+            telemetry::log(Level::warn, "idempotency_conflict",
+                           {{"event_id", request.event_id},
+                            {"board_id", request.board_id},
+                            {"idempotency_key", request.idempotency_key},
+                            {"result", "delivered under its own fingerprint"}});
+        }
+        board::Verdict verdict = board::judge(delivery, request, result, options_.retry, random_unit());
+        if (verdict.kind == board::Verdict::Kind::ack) {
+            metrics_.worker_outcome(outcome_of(result.status));
+        }
+        settle(delivery, std::move(verdict));
+    }
+    if (held.empty()) {
+        end_hold();
+    } else {
+        in_hand_.insert(in_hand_.begin(), std::make_move_iterator(held.begin()), std::make_move_iterator(held.end()));
+        hold(why);
+    }
+}
+
+void DeliveryPump::settle(const board::Delivery& delivery, board::Verdict verdict) {
+    if (verdict.kind == board::Verdict::Kind::retry) {
+        metrics_.worker_outcome(telemetry::WorkerOutcome::retried);
+        telemetry::log(Level::warn, "retry",
+                       {{"event_id", verdict.event_id},
+                        {"board_id", verdict.board_id},
+                        {"attempts", static_cast<std::int64_t>(verdict.attempts)},
+                        {"delay_ms", static_cast<std::int64_t>(verdict.delay.count())},
+                        {"last_error", verdict.error}});
+    } else if (verdict.kind == board::Verdict::Kind::dead_letter) {
+        metrics_.worker_outcome(telemetry::WorkerOutcome::dead_lettered);
+    }
+    source_.settle(delivery.tag, std::move(verdict));
+}
+
+void DeliveryPump::hold(const std::string& why) {
+    if (!holding()) {
+        held_since_ = loop_.now();
+        metrics_.hold(true);
+        telemetry::log(Level::warn, "hold",
+                       {{"in_hand", static_cast<std::int64_t>(in_hand_.size())}, {"reason", why}});
+    } else if (started_ && loop_.now() - held_since_ > options_.hold_release) {
+        telemetry::log(Level::warn, "hold_released", {{"in_hand", static_cast<std::int64_t>(in_hand_.size())}});
+        started_ = false;
+        source_.release();
+    }
+    again_.start(backoff_.next(random_unit()));
+}
+
+void DeliveryPump::end_hold() {
+    if (holding()) {
+        const std::chrono::duration<double> held = loop_.now() - held_since_;
+        telemetry::log(Level::info, "hold_ended", {{"seconds", held.count()}});
+        metrics_.hold(false);
+        held_since_ = {};
+    }
+    backoff_.reset();
+}
+
+void DeliveryPump::step_done() {
+    metrics_.deliveries_in_hand(in_hand_.size());
+    if (stopping_) {
+        if (stopped_) {
+            std::exchange(stopped_, nullptr)();
+        }
+        return;
+    }
+    pump();
+}
+
+}  // namespace boardbus::transport

@@ -1,0 +1,100 @@
+// The heart of the worker: takes deliveries, commits them in order, says what becomes of each.
+//
+// The same pump runs between RabbitMQ and Redis and inside one process; only its source and its bus differ. Whatever has arrived while a
+// batch was under way is the next batch, so that one round trip to the bus carries as much as there is and never waits for more.
+// While the bus is away the deliveries stay in hand, unsettled and in order (the hold); nothing is charged to them.
+// A delivery that was handed out before is handled alone and counted first: it may be what killed its last worker (the crash-loop guard).
+// Lives on the bus loop.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/backoff.h"
+#include "base/loop.h"
+#include "board/ports.h"
+#include "board/processor.h"
+#include "telemetry/metrics.h"
+
+namespace boardbus::transport {
+
+enum class OnOutage {
+    pause,   ///< Hold the deliveries until the bus is back.
+    charge,  ///< Treat the outage as each message's own failure: retry, then dead letter.
+};
+
+struct DeliveryPumpOptions {
+    board::RetryPolicy retry;
+    OnOutage on_outage = OnOutage::pause;
+    std::chrono::milliseconds hold_initial{250};
+    std::chrono::milliseconds hold_most{5000};
+    /// A hold this long gives the deliveries back, before the broker's consumer timeout (30 min) would cut the channel.
+    std::chrono::minutes hold_release{20};
+    std::size_t batch_max = 256;  ///< Commits in one round trip; the prefetch bounds what is in hand.
+    std::int64_t crashes_max = 3;
+};
+
+class DeliveryPump final : public board::DeliverySink {
+  public:
+    DeliveryPump(Loop& loop, board::ActivityBus& bus, board::DeliverySource& source, telemetry::Metrics& metrics,
+                 DeliveryPumpOptions options);
+    DeliveryPump(const DeliveryPump&) = delete;
+    DeliveryPump& operator=(const DeliveryPump&) = delete;
+
+    /// Lets the source begin once the bus has taken a real write.
+    void start();
+
+    /// Begins nothing new; calls `done` when no commit is under way. What is in hand stays unsettled, so it returns to its queue.
+    void stop(Task done);
+
+    /// True while deliveries wait for the bus.
+    bool holding() const { return held_since_ != Instant{}; }
+
+    void on_deliveries(std::vector<board::Delivery> deliveries) override;
+    void on_source_reset() override;
+
+  private:
+    /// A delivery on its way through the bus.
+    struct Pending {
+        board::Delivery delivery;
+        board::CommitRequest request;
+    };
+
+    void probe();
+    void pump();
+    bool next_step();
+    void count_suspect();
+    void commit_front(std::size_t count);
+    void on_committed(std::vector<Pending> batch, const std::vector<board::CommitResult>& results, Instant begun);
+    void settle(const board::Delivery& delivery, board::Verdict verdict);
+    void hold(const std::string& why);
+    void end_hold();
+    void step_done();
+
+    // Constant after construction.
+    Loop& loop_;
+    board::ActivityBus& bus_;
+    board::DeliverySource& source_;
+    telemetry::Metrics& metrics_;
+    const DeliveryPumpOptions options_;
+
+    // Loop only.
+    std::deque<board::Delivery> in_hand_;  // At most the source's prefetch.
+    bool under_way_ = false;               // A commit, a count or a probe has not answered yet.
+    bool pumping_ = false;                 // pump() is on the stack; an answer that came at once must not nest.
+    bool started_ = false;                 // The source hands out.
+    bool head_counted_ = false;            // The suspect at the head has been counted and may be handled.
+    std::uint64_t epoch_ = 0;              // Grows when the source resets: answers for older deliveries are void.
+    Instant held_since_{};                 // Zero: not holding.
+    Backoff backoff_;
+    Timer again_;
+    bool stopping_ = false;
+    Task stopped_;
+};
+
+}  // namespace boardbus::transport
