@@ -74,16 +74,20 @@ class WsInput {
     bool in_message() const { return partial_ != nullptr; }
 
   private:
-    struct Partial;
     struct Frame;
+    struct Partial;
 
-    WsEvent take_header(std::span<char>& bytes, const WsRules& rules, Frame& frame);
+    Partial& partial();
+    bool in_data() const;
     WsEvent take_frame(std::span<char>& bytes, const WsRules& rules);
+    bool take_header(std::span<char>& bytes, Frame& frame);
+    WsEvent judge(const Frame& frame, const WsRules& rules);
     WsEvent take_payload(std::span<char>& bytes, const WsRules& rules);
-    WsEvent end_message(std::string_view message, bool compressed, const WsRules& rules);
+    WsEvent text(std::string_view message);
+    WsEvent inflated_text(std::string_view payload, const WsRules& rules);
     WsEvent control(Opcode opcode, std::string_view payload);
-    WsEvent close_frame(std::string_view payload);
-    WsEvent fail_with(std::uint16_t code, std::string_view why);
+    WsEvent close(std::string_view payload);
+    WsEvent failure(std::uint16_t code, std::string_view why);
 
     std::unique_ptr<Partial> partial_;
     bool ended_ = false;
