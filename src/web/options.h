@@ -1,4 +1,5 @@
-// What the web edge is told at start: its share of the configuration, parsed and checked by the command line, never changed afterwards.
+// What the web edge is told at start: its share of the configuration, parsed and checked by the command line, never changed
+// afterwards.
 //
 // The defaults are those of the documented variables, so that a test names only what it is about.
 // SPDX-License-Identifier: Apache-2.0

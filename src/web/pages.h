@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,8 @@ struct Asset {
 /// A file may be kept but must be asked for again: a new version of the program shows at once.
 inline constexpr std::string_view kAssetCacheControl = "no-cache";
 
+enum class Forwarded { no, yes };  ///< yes: the request has X-Forwarded-For or Forwarded.
+
 class Pages {
   public:
     explicit Pages(const Options& options);
@@ -30,14 +33,22 @@ class Pages {
     /// The file that `path` names; none: 404. The index is not among them.
     std::optional<Asset> find(std::string_view path) const;
 
-    /// The page at `/` (text/html; charset=utf-8, no-store). `client` decides about the token hint: it is there only while the token is the
-    /// default one and the client is a loopback address that no proxy speaks for.
-    std::string render_index(const Address& client, bool forwarded) const;
+    /// The page at `/` (kIndexType, no-store). The token is shown as a hint only while it is the default one and `client` is a
+    /// loopback address that no proxy speaks for.
+    const std::string& index(const Address& client, Forwarded forwarded) const;
 
   private:
-    std::string plain_;  // Rendered once, without and with the hint.
-    std::string hinted_;
+    std::string plain_;   // The index without the hint.
+    std::string hinted_;  // The same as plain_ when the token is a secret.
 };
+
+/// The files of pages/ as tools/embed_pages.cmake has put them into the program.
+struct EmbeddedPages {
+    std::span<const Asset> assets;
+    std::string_view index;  ///< With {{placeholders}}.
+};
+
+EmbeddedPages embedded_pages();
 
 inline constexpr std::string_view kIndexType = "text/html; charset=utf-8";
 

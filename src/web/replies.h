@@ -1,7 +1,7 @@
 // HTTP/1.1 responses as bytes.
 //
-// Every response of the server leaves through here, so that none lacks its security, CORS and request-id headers and no text of a client
-// can start a header of its own. One object for each loop (it caches the Date line); only that loop uses it.
+// Every response of the server leaves through here, so that none lacks its security, CORS and request-id headers and no text of a
+// client can start a header of its own. One object for each loop (it caches the Date line); only that loop uses it.
 // Spec: RFC 9110, RFC 9112, Fetch standard (CORS).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -81,7 +81,7 @@ class Replies {
 
   private:
     void append_start(std::string& out, int status, const ReplyContext& context, WallTime now);
-    void append_cors(std::string& out, std::string_view origin) const;
+    void append_cors(std::string& out, std::string_view origin, std::string_view block) const;
     void append_rate(std::string& out, const RateDecision& rate, WallTime now) const;
     std::string_view date_line(WallTime now);
 
