@@ -1,7 +1,8 @@
 // What happened on a board: the event that readers get.
 //
 // The worker writes it once; each app fills in how many sockets its board has and sends it on, whoever wrote it. Pure;
-// any thread. SPDX-License-Identifier: Apache-2.0
+// any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

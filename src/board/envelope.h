@@ -2,7 +2,8 @@
 //
 // Writer and reader of the format stand in one file. The reader takes what any implementation of the protocol wrote
 // (member order, white space and unknown members are free) and says clearly why it does not take something. Pure; any
-// thread. SPDX-License-Identifier: Apache-2.0
+// thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>

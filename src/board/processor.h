@@ -1,7 +1,8 @@
 // What becomes of a delivery: the decisions, without the queue and without Redis.
 //
 // prepare() turns a delivery into a commit, judge() turns the commit's result into a verdict. Pure (one test hook
-// aside); any thread. SPDX-License-Identifier: Apache-2.0
+// aside); any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <variant>
