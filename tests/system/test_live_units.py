@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unit suites that talk to a real broker (Live*), against the private pair of this run."""
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.timing import scaled
+
+BUILD = Path(os.environ.get("BOARDBUS_UNIT_TESTS", Path(__file__).resolve().parents[2] / "build/release"))
+
+
+@pytest.mark.brokers
+def test_live_suites_pass(brokers):
+    program = BUILD / "transport_test"
+    environment = {**os.environ, "BOARDBUS_TEST_AMQP": brokers.rabbitmq.url, "BOARDBUS_TEST_REDIS": brokers.redis.url}
+    done = subprocess.run([program, "--gtest_filter=Live*"], env=environment, text=True, capture_output=True, timeout=scaled(100))
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert "PASSED" in done.stdout and "[ RUN      ]" in done.stdout
