@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Child processes that cannot outlive the test run, not even one that is killed with -9.
+
+Each child leads its own process group. A small guardian process holds the other end of a pipe; when that closes, because the
+run ended in whatever way, it kills the groups that were not reported as gone. Only groups started here are ever touched.
+"""
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+_GUARDIAN = r"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)
+alive = []
+for line in sys.stdin:
+    pid = int(line[1:])
+    if line[0] == "+": alive.append(pid)
+    elif pid in alive: alive.remove(pid)
+for pid in reversed(alive):
+    try: os.killpg(pid, signal.SIGCONT); os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError: pass
+"""
+_guardian = None
+
+
+def _tell(sign: str, pid: int) -> None:
+    global _guardian
+    if _guardian is None:
+        _guardian = subprocess.Popen([sys.executable, "-c", _GUARDIAN], stdin=subprocess.PIPE, start_new_session=True, text=True)
+    _guardian.stdin.write(f"{sign}{pid}\n")
+    _guardian.stdin.flush()
+
+
+class Child:
+    """One started program; its standard output and error go to files."""
+
+    def __init__(self, command, *, env, cwd, stdout, stderr):
+        with open(stdout, "ab") as out, open(stderr, "ab") as err:
+            self._process = subprocess.Popen(
+                [str(part) for part in command], env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        self.pid = self._process.pid
+        self._told_gone = False
+        _tell("+", self.pid)
+
+    def exit_code(self):
+        """None while it runs; negative signal number as subprocess has it."""
+        code = self._process.poll()
+        if code is not None and not self._told_gone:
+            self._told_gone = True
+            _tell("-", self.pid)
+        return code
+
+    def wait(self, seconds: float):
+        """Waits for the end and returns the exit code; TimeoutError if it does not come."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"process {self.pid} still runs after {seconds:.1f} s") from None
+        return self.exit_code()
+
+    def signal(self, number: int) -> None:
+        if self._process.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group, then reaps it."""
+        if self._process.poll() is None:
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self._process.wait(10)
+        self.exit_code()
+
+
+def free_ports(count: int) -> list:
+    """Ports of 127.0.0.1 that were free a moment ago, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def clean_environment(**more) -> dict:
+    """What a child gets of our environment: enough to run, nothing that configures boardbus by accident."""
+    kept = ("PATH", "LANG", "LC_ALL", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    env.update({name: str(value) for name, value in more.items()})
+    return env
