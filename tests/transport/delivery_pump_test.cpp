@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/delivery_pump.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "board/envelope.h"
+#include "board/message.h"
+
+namespace boardbus::transport {
+namespace {
+
+using namespace std::chrono_literals;
+using board::CommitResult;
+using board::Verdict;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+/// Answers commits with what the test has laid out, or `fresh`; keeps them until asked when `late`.
+struct FakeBus final : board::ActivityBus {
+    void commit(std::vector<board::CommitRequest> batch, CommitDone done) override {
+        std::vector<CommitResult> results;
+        batches.emplace_back();
+        for (const auto& request : batch) {
+            batches.back().push_back(request.board_id);
+            results.push_back(CommitResult{away ? CommitResult::Status::unavailable : answers[request.board_id], "why"});
+        }
+        answer(std::move(done), std::move(results));
+    }
+    void probe(std::move_only_function<void(Result<void>)> done) override {
+        ++probes;
+        done(away ? Result<void>(fail(Errc::unavailable, "refused")) : Result<void>());
+    }
+    void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override {
+        done(++attempts[id]);
+    }
+    void forget_attempts(const std::string& id) override { attempts.erase(id); }
+
+    void answer(CommitDone done, std::vector<CommitResult> results) {
+        if (late) {
+            waiting.push_back([done = std::move(done), results = std::move(results)]() mutable { done(std::move(results)); });
+        } else {
+            done(std::move(results));
+        }
+    }
+
+    std::map<std::string, CommitResult::Status> answers;
+    std::map<std::string, std::int64_t> attempts;
+    std::vector<std::vector<std::string>> batches;
+    std::vector<Task> waiting;
+    bool away = false;
+    bool late = false;
+    int probes = 0;
+
+    FakeBus() = default;
+    explicit FakeBus(std::map<std::string, CommitResult::Status> laid_out) : answers(std::move(laid_out)) {}
+};
+
+struct FakeSource final : board::DeliverySource {
+    void start(board::DeliverySink& to) override {
+        sink = &to;
+        ++starts;
+    }
+    void release() override {
+        ++releases;
+        sink->on_source_reset();
+    }
+    void settle(std::uint64_t tag, Verdict verdict) override { settled.emplace_back(tag, std::move(verdict)); }
+
+    std::vector<std::uint64_t> settled_tags() const {
+        std::vector<std::uint64_t> tags;
+        for (const auto& [tag, verdict] : settled) {
+            tags.push_back(tag);
+        }
+        return tags;
+    }
+
+    board::DeliverySink* sink = nullptr;
+    std::vector<std::pair<std::uint64_t, Verdict>> settled;
+    int starts = 0;
+    int releases = 0;
+};
+
+board::Delivery delivery(std::uint64_t tag, const std::string& board, std::int64_t retries = 0) {
+    const auto message = board::parse_board_message(R"({"action":"a"})");
+    auto sealed = board::seal(*message, board, "event-" + std::to_string(tag), "key-" + std::to_string(tag), wall_now());
+    return {.tag = tag,
+            .body = std::move(sealed.body),
+            .message_id = sealed.event_id,
+            .retry_count = retries,
+            .redelivered = false};
+}
+
+struct PumpTest : testing::Test {
+    std::vector<board::Delivery> three() { return {delivery(1, "b1"), delivery(2, "b2"), delivery(3, "b3")}; }
+
+    void start() {
+        pump.start();
+        ASSERT_EQ(source.starts, 1);
+    }
+
+    Loop loop;
+    telemetry::Metrics metrics;
+    FakeBus bus{{{"b1", CommitResult::Status::fresh}, {"b2", CommitResult::Status::fresh}, {"b3", CommitResult::Status::fresh}}};
+    FakeSource source;
+    DeliveryPump pump{loop, bus, source, metrics, {.retry = {.delay_first = 1000ms, .delay_max = 60s, .retries_max = 5},
+                                                  .hold_initial = 1ms, .hold_most = 2ms}};
+};
+
+TEST_F(PumpTest, BeginsToConsumeOnlyAfterAWriteSucceeded) {
+    bus.away = true;
+    pump.start();
+    EXPECT_EQ(source.starts, 0);
+
+    bus.away = false;
+    loop.turn(20ms);
+    loop.turn(20ms);
+
+    EXPECT_EQ(source.starts, 1);
+    EXPECT_GE(bus.probes, 2);
+}
+
+TEST_F(PumpTest, CommitsWhatArrivedTogetherInOneBatchAndAcksIt) {
+    start();
+
+    pump.on_deliveries(three());
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b1", "b2", "b3")));
+    EXPECT_THAT(source.settled_tags(), ElementsAre(1, 2, 3));
+    EXPECT_EQ(source.settled[0].second.kind, Verdict::Kind::ack);
+}
+
+TEST_F(PumpTest, MakesOneBatchOfAllThatArrivedMeanwhile) {
+    start();
+    bus.late = true;
+    pump.on_deliveries({delivery(1, "b1")});
+    pump.on_deliveries({delivery(2, "b2")});
+    pump.on_deliveries({delivery(3, "b3")});
+    bus.late = false;
+
+    bus.waiting[0]();
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b1"), ElementsAre("b2", "b3")));
+}
+
+TEST_F(PumpTest, HoldsInOrderWhileTheBusIsAwayAndChargesNothing) {
+    start();
+    bus.away = true;
+    pump.on_deliveries(three());
+    EXPECT_THAT(source.settled, IsEmpty());
+    EXPECT_TRUE(pump.holding());
+
+    bus.away = false;
+    bus.batches.clear();
+    loop.turn(20ms);
+    loop.turn(20ms);
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b1"), ElementsAre("b2", "b3")));  // The first is the scout.
+    EXPECT_THAT(source.settled_tags(), ElementsAre(1, 2, 3));
+    EXPECT_TRUE(std::ranges::all_of(source.settled, [](auto& s) { return s.second.kind == Verdict::Kind::ack; }));
+    EXPECT_FALSE(pump.holding());
+}
+
+TEST_F(PumpTest, ChargesAnOutageWhenToldTo) {
+    DeliveryPump charging(loop, bus, source, metrics, {.retry = {}, .on_outage = OnOutage::charge});
+    charging.start();
+    bus.away = true;
+
+    charging.on_deliveries({delivery(1, "b1"), delivery(2, "b2", 5)});
+
+    ASSERT_THAT(source.settled, SizeIs(2));
+    EXPECT_EQ(source.settled[0].second.kind, Verdict::Kind::retry);
+    EXPECT_EQ(source.settled[1].second.kind, Verdict::Kind::dead_letter);
+    EXPECT_EQ(source.settled[1].second.reason, "retries_exhausted");
+    EXPECT_EQ(source.settled[1].second.attempts, 6);
+}
+
+TEST_F(PumpTest, RetriesOnlyTheMessageThatFailed) {
+    start();
+    bus.answers["b2"] = CommitResult::Status::failed;
+
+    pump.on_deliveries(three());
+
+    ASSERT_THAT(source.settled_tags(), ElementsAre(1, 2, 3));
+    EXPECT_EQ(source.settled[1].second.kind, Verdict::Kind::retry);
+    EXPECT_EQ(source.settled[1].second.event_id, "event-2");
+    EXPECT_EQ(source.settled[2].second.kind, Verdict::Kind::ack);
+}
+
+TEST_F(PumpTest, BuriesWhatItCannotReadAndGoesOn) {
+    start();
+    board::Delivery unreadable{.tag = 1, .body = "{", .message_id = "m", .retry_count = 0, .redelivered = false};
+
+    pump.on_deliveries({unreadable, delivery(2, "b2")});
+
+    ASSERT_THAT(source.settled_tags(), ElementsAre(1, 2));
+    EXPECT_EQ(source.settled[0].second.reason, "invalid_payload");
+    EXPECT_EQ(source.settled[1].second.kind, Verdict::Kind::ack);
+}
+
+TEST_F(PumpTest, HandlesSuspectsOneAtATimeAndForgetsTheirCountAfterwards) {
+    start();
+    auto suspects = three();
+    suspects[0].redelivered = suspects[1].redelivered = true;
+
+    pump.on_deliveries(std::move(suspects));
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b1"), ElementsAre("b2"), ElementsAre("b3")));
+    EXPECT_THAT(bus.attempts, IsEmpty());
+}
+
+TEST_F(PumpTest, BuriesWhatKilledThreeWorkersWithoutReadingIt) {
+    start();
+    bus.attempts["event-1"] = 2;  // Two redeliveries were begun before; the first delivery is not counted.
+    auto suspects = three();
+    suspects[0].redelivered = true;
+
+    pump.on_deliveries(std::move(suspects));
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b2", "b3")));
+    EXPECT_EQ(source.settled[0].second.reason, "crash_loop");
+    EXPECT_EQ(source.settled[0].second.event_id, "event-1");
+}
+
+TEST_F(PumpTest, IgnoresTheAnswerForDeliveriesThatWentBackToTheQueue) {
+    start();
+    bus.late = true;
+    pump.on_deliveries(three());
+    pump.on_source_reset();
+
+    bus.waiting[0]();
+
+    EXPECT_THAT(source.settled, IsEmpty());
+}
+
+TEST_F(PumpTest, GivesTheDeliveriesBackWhenTheHoldLastsTooLong) {
+    DeliveryPump impatient(loop, bus, source, metrics,
+                           {.retry = {}, .hold_initial = 1ms, .hold_most = 1ms, .hold_release = 0min});
+    impatient.start();
+    bus.away = true;
+    impatient.on_deliveries(three());
+
+    loop.turn(20ms);
+    EXPECT_EQ(source.releases, 1);
+    bus.away = false;
+    for (int i = 0; i < 3 && source.starts < 2; ++i) {
+        loop.turn(20ms);
+    }
+
+    EXPECT_EQ(source.starts, 2);
+    EXPECT_THAT(source.settled, IsEmpty());
+}
+
+TEST_F(PumpTest, StopsAfterTheCommitUnderWayAndBeginsNoOther) {
+    start();
+    bus.late = true;
+    bool stopped = false;
+    pump.on_deliveries({delivery(1, "b1")});
+    pump.on_deliveries({delivery(2, "b2")});
+    pump.stop([&] { stopped = true; });
+    EXPECT_FALSE(stopped);
+
+    bus.waiting[0]();
+
+    EXPECT_TRUE(stopped);
+    EXPECT_THAT(source.settled_tags(), ElementsAre(1));
+    EXPECT_THAT(bus.batches, SizeIs(1));
+}
+
+}  // namespace
+}  // namespace boardbus::transport
