@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/url.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+namespace boardbus::transport {
+namespace {
+
+/// A URL cut at its delimiters, user information and path decoded.
+struct Parts {
+    bool tls = false;
+    std::optional<std::string> user;
+    std::optional<std::string> password;
+    std::string host;
+    std::uint16_t port = 0;
+    std::string path;  // Without the leading slash.
+};
+
+struct Scheme {
+    std::string_view plain;
+    std::uint16_t plain_port;
+    std::string_view tls;
+    std::uint16_t tls_port;
+};
+constexpr Scheme kRedis{.plain = "redis", .plain_port = 6379, .tls = "rediss", .tls_port = 6379};
+constexpr Scheme kAmqp{.plain = "amqp", .plain_port = 5672, .tls = "amqps", .tls_port = 5671};
+
+/// What is wrong with a URL: a constant text, because a part of the URL may be a part of the password.
+using Wrong = std::unexpected<const char*>;
+template <typename T>
+using Checked = std::expected<T, const char*>;
+
+template <typename T>
+std::optional<T> decimal(std::string_view digits) {
+    T number{};
+    const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (code != std::errc() || end != digits.data() + digits.size() || digits.front() == '-') {
+        return std::nullopt;
+    }
+    return number;
+}
+
+Checked<std::string> percent_decoded(std::string_view text) {
+    std::string decoded;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            decoded += text[i];
+            continue;
+        }
+        const std::string_view digits = text.substr(i + 1, 2);
+        unsigned byte = 0;
+        const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+        if (digits.size() < 2 || code != std::errc() || end != digits.data() + 2) {
+            return Wrong("'%' must be followed by two hexadecimal digits");
+        }
+        decoded += static_cast<char>(byte);
+        i += 2;
+    }
+    return decoded;
+}
+
+Checked<void> read_user(std::string_view text, Parts& parts) {
+    const auto colon = text.find(':');
+    auto user = percent_decoded(text.substr(0, colon));
+    auto password = percent_decoded(colon == text.npos ? "" : text.substr(colon + 1));
+    if (!user || !password) {
+        return Wrong(!user ? user.error() : password.error());
+    }
+    parts.user = std::move(*user);
+    if (colon != text.npos) {
+        parts.password = std::move(*password);
+    }
+    return {};
+}
+
+Checked<void> read_host(std::string_view text, Parts& parts) {
+    std::string_view host = text.substr(0, text.rfind(':'));
+    if (text.starts_with('[')) {
+        const auto close = text.find(']');
+        if (close == text.npos) {
+            return Wrong("'[' without ']' in the host");
+        }
+        host = text.substr(0, close + 1);
+        parts.host = host.substr(1, close - 1);
+        if (parts.host.find(':') == parts.host.npos || !numeric_address(parts.host, 0)) {
+            return Wrong("no IPv6 address between '[' and ']'");
+        }
+    } else {
+        parts.host = host;
+        const auto legal = [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+        };
+        if (parts.host.empty() || !std::ranges::all_of(parts.host, legal)) {
+            return Wrong("the host must be a name, an IPv4 address or an IPv6 address in brackets");
+        }
+    }
+    const std::string_view port = text.substr(host.size());
+    if (!port.empty()) {
+        const auto number = port.front() == ':' && port.size() > 1 ? decimal<std::uint16_t>(port.substr(1)) : std::nullopt;
+        if (!number || *number == 0) {
+            return Wrong("the port must be 1 to 65535");
+        }
+        parts.port = *number;
+    }
+    return {};
+}
+
+Checked<Parts> cut(std::string_view text, const Scheme& scheme) {
+    Parts parts;
+    const auto colon = text.find("://");
+    const std::string_view name = text.substr(0, colon);
+    if (colon == text.npos || (name != scheme.plain && name != scheme.tls)) {
+        return Wrong(scheme.plain == "redis" ? "it must begin with redis:// or rediss://" : "it must begin with amqp:// or amqps://");
+    }
+    parts.tls = name == scheme.tls;
+    parts.port = parts.tls ? scheme.tls_port : scheme.plain_port;
+    std::string_view rest = text.substr(colon + 3);
+    if (rest.find_first_of("?#") != rest.npos) {
+        return Wrong("options after '?' or '#' are not supported ('%3F' and '%23' stand for the characters)");
+    }
+    std::string_view authority = rest.substr(0, rest.find('/'));
+    auto path = percent_decoded(rest.substr(std::min(rest.size(), authority.size() + 1)));
+    if (!path) {
+        return Wrong(path.error());
+    }
+    parts.path = std::move(*path);
+    if (const auto at = authority.rfind('@'); at != authority.npos) {
+        if (auto read = read_user(authority.substr(0, at), parts); !read) {
+            return Wrong(read.error());
+        }
+        authority.remove_prefix(at + 1);
+    }
+    if (auto read = read_host(authority, parts); !read) {
+        return Wrong(read.error());
+    }
+    return parts;
+}
+
+std::unexpected<Error> invalid(std::string_view text, const char* why) {
+    return fail(Errc::invalid, mask_url(text) + ": " + why);
+}
+
+std::string_view trimmed(std::string_view text) {
+    const auto first = text.find_first_not_of(' ');
+    return first == text.npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
+}
+
+}  // namespace
+
+Result<RedisUrl> parse_redis_url(std::string_view text) {
+    auto parts = cut(trimmed(text), kRedis);
+    if (!parts) {
+        return invalid(text, parts.error());
+    }
+    const auto db = parts->path.empty() ? 0 : decimal<int>(parts->path);
+    if (!db) {
+        return invalid(text, "the path must be the number of a database");
+    }
+    return RedisUrl{.endpoint = {.host = std::move(parts->host), .port = parts->port, .tls = parts->tls},
+                    .user = std::move(parts->user).value_or(""),
+                    .password = std::move(parts->password).value_or(""),
+                    .db = *db};
+}
+
+Result<std::vector<AmqpUrl>> parse_amqp_urls(std::string_view text) {
+    std::vector<AmqpUrl> urls;
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const auto end = std::min(text.find(',', begin), text.size());
+        auto parts = cut(trimmed(text.substr(begin, end - begin)), kAmqp);
+        if (!parts) {
+            return invalid(text, parts.error());
+        }
+        AmqpUrl url{.endpoint = {.host = std::move(parts->host), .port = parts->port, .tls = parts->tls}};
+        url.user = std::move(parts->user).value_or(url.user);
+        url.password = std::move(parts->password).value_or(url.password);
+        url.vhost = parts->path.empty() ? "/" : std::move(parts->path);
+        urls.push_back(std::move(url));
+        begin = end + 1;
+    }
+    return urls;
+}
+
+std::string mask_url(std::string_view text) {
+    std::string masked;
+    auto begin = text.find("://");
+    masked += text.substr(0, begin);
+    while (begin != text.npos) {
+        // One URL ends where the next one's scheme begins, as far as one can know: a password may hold any other character.
+        const auto next = text.find("://", begin + 3);
+        const std::string_view url = text.substr(begin + 3, next == text.npos ? next : next - begin - 3);
+        masked += "://";
+        const auto at = url.rfind('@');
+        if (at == url.npos) {
+            masked += url;
+        } else {
+            // A lone name is hidden, too: it may be a password whose colon was forgotten.
+            const auto colon = url.substr(0, at).find(':');
+            masked += url.substr(0, colon == url.npos ? 0 : colon + 1);
+            masked += "***";
+            masked += url.substr(at);
+        }
+        begin = next;
+    }
+    return masked;
+}
+
+}  // namespace boardbus::transport

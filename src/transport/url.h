@@ -1,0 +1,41 @@
+// Broker URLs: redis, rediss, amqp, amqps.
+//
+// A URL carries a password, so no error text quotes any part of one except through mask_url().
+// Spec: RFC 3986 §3; RabbitMQ URI Specification; IANA registration of the "redis" scheme.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "transport/stream.h"
+
+namespace boardbus::transport {
+
+struct RedisUrl {
+    Endpoint endpoint;
+    std::string user;      ///< Empty: Redis's default user.
+    std::string password;  ///< Both empty: no AUTH.
+    int db = 0;
+};
+
+struct AmqpUrl {
+    Endpoint endpoint;
+    std::string user = "guest";
+    std::string password = "guest";
+    std::string vhost = "/";
+};
+
+/// `redis[s]://[user[:password]@]host[:port][/db]`. Errors: invalid.
+Result<RedisUrl> parse_redis_url(std::string_view text);
+
+/// One or more, comma-separated, `amqp[s]://[user[:password]@]host[:port][/vhost]`; no path and `/` both mean the vhost `/`.
+/// Errors: invalid.
+Result<std::vector<AmqpUrl>> parse_amqp_urls(std::string_view text);
+
+/// `text` with `***` for every password, well-formed or not; when in doubt too much is hidden.
+std::string mask_url(std::string_view text);
+
+}  // namespace boardbus::transport
