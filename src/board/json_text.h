@@ -15,8 +15,8 @@ bool append_decoded(std::string& out, std::string_view quoted);
 /// append_decoded() into a new string; nothing for half a surrogate pair.
 std::optional<std::string> decode_string(std::string_view quoted);
 
-/// Appends `text` (UTF-8) as a JSON string, quotes included. Escapes what must be. So are U+2028 and U+2029, line ends
-/// to JavaScript.
+/// Appends `text` (UTF-8) as a JSON string, quotes included. Escaped are quote, backslash, control characters, and U+2028
+/// and U+2029, line ends to JavaScript.
 void append_quoted(std::string& out, std::string_view text);
 
 }  // namespace boardbus::board::json
