@@ -178,6 +178,11 @@ class WebSocket:
         frame = self.frame(Deadline())
         return frame.opcode == PONG and frame.payload == b"still there?"
 
+    def still_open_after_events(self, count: int) -> bool:
+        """True when `count` events came and the socket still answers."""
+        self.events(count)
+        return self.still_open()
+
     def close(self) -> None:
         """An orderly close by the client, answered by the server."""
         self.send_frame(CLOSE, struct.pack("!H", 1000))
