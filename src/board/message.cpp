@@ -151,8 +151,8 @@ BoardMessage read_members(const Members& members, std::vector<ValidationError>& 
         json::append_compact(result.payload, *members.payload);
     }
     if (members.user) {
-        const auto user = read_text(*members.user, "user", errors);
-        if (const std::string_view name = strip(user ? *user : ""); !name.empty()) {
+        const std::string user = read_text(*members.user, "user", errors).value_or("");
+        if (const std::string_view name = strip(user); !name.empty()) {
             result.user = name;
         }
     }
