@@ -56,7 +56,9 @@ std::string lower(std::string_view text) {
     return out;
 }
 
-std::string_view default_port_of(std::string_view scheme) { return scheme == "https" ? ":443" : ":80"; }
+std::string_view default_port_of(std::string_view scheme) {
+    return scheme == "https" ? ":443" : ":80";
+}
 
 /// host:port in lower case, without the port that `scheme` implies.
 std::string authority(std::string_view text, std::string_view scheme) {

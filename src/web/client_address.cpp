@@ -29,7 +29,8 @@ std::string_view without_port(std::string_view entry) {
         return end == std::string_view::npos ? std::string_view() : entry.substr(1, end - 1);
     }
     const auto colon = entry.find(':');
-    const bool is_v4_with_port = colon != std::string_view::npos && entry.find(':', colon + 1) == std::string_view::npos;
+    const bool is_v4_with_port =
+        colon != std::string_view::npos && entry.find(':', colon + 1) == std::string_view::npos;
     return is_v4_with_port ? entry.substr(0, colon) : entry;
 }
 
@@ -67,13 +68,16 @@ Address Address::of(const sockaddr_storage& peer) {
     return address;
 }
 
-bool Address::is_v4() const { return std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes_.begin()); }
+bool Address::is_v4() const {
+    return std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes_.begin());
+}
 
 bool Address::is_loopback() const {
     if (is_v4()) {
         return bytes_[kMappedPrefix.size()] == 127;
     }
-    return bytes_[15] == 1 && std::all_of(bytes_.begin(), bytes_.end() - 1, [](std::uint8_t byte) { return byte == 0; });
+    return bytes_[15] == 1 &&
+           std::all_of(bytes_.begin(), bytes_.end() - 1, [](std::uint8_t byte) { return byte == 0; });
 }
 
 std::string Address::text() const {
@@ -91,7 +95,8 @@ Result<Cidr> Cidr::parse(std::string_view text) {
     const auto address_text = text.substr(0, slash);
     const auto address = Address::parse(address_text);
     if (!address) {
-        return fail(Errc::invalid, "'" + std::string(text) + "' is not an address block; allowed: 10.0.0.0/8, 2001:db8::/32, 192.0.2.7");
+        return fail(Errc::invalid, "'" + std::string(text) +
+                                       "' is not an address block; allowed: 10.0.0.0/8, 2001:db8::/32, 192.0.2.7");
     }
     const int widest = address_text.contains(':') ? 128 : 32;
     Cidr block;
@@ -101,7 +106,8 @@ Result<Cidr> Cidr::parse(std::string_view text) {
         int bits = -1;
         const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
         if (error != std::errc() || end != digits.data() + digits.size() || bits < 0 || bits > widest) {
-            return fail(Errc::invalid, "'" + std::string(text) + "' has no prefix length from 0 to " + std::to_string(widest));
+            return fail(Errc::invalid,
+                        "'" + std::string(text) + "' has no prefix length from 0 to " + std::to_string(widest));
         }
         block.bits_ = 128 - widest + bits;
     }
@@ -115,7 +121,8 @@ Result<Cidr> Cidr::parse(std::string_view text) {
 
 bool Cidr::contains(const Address& address) const {
     const auto whole = static_cast<std::size_t>(bits_ / 8);
-    if (!std::equal(first_.bytes_.begin(), first_.bytes_.begin() + static_cast<std::ptrdiff_t>(whole), address.bytes_.begin())) {
+    if (!std::equal(first_.bytes_.begin(), first_.bytes_.begin() + static_cast<std::ptrdiff_t>(whole),
+                    address.bytes_.begin())) {
         return false;
     }
     const int rest = bits_ % 8;

@@ -1,8 +1,8 @@
 // Who is asking: the address that rate limits count by.
 //
-// That is the peer's, unless the peer is a proxy that the operator trusts; then it is the rightmost address of X-Forwarded-For
-// that is not a trusted proxy itself (everything left of it may be invented by the client). Pure; any thread.
-// SPDX-License-Identifier: Apache-2.0
+// That is the peer's, unless the peer is a proxy that the operator trusts; then it is the rightmost address of
+// X-Forwarded-For that is not a trusted proxy itself (everything left of it may be invented by the client). Pure; any
+// thread. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <sys/socket.h>
@@ -47,7 +47,8 @@ class Address {
 /// A block of addresses: 10.0.0.0/8, 2001:db8::/32, or one address alone.
 class Cidr {
   public:
-    /// Errors: invalid, with the text and what is wrong with it (host bits beyond the prefix are refused: they are typing errors).
+    /// Errors: invalid, with the text and what is wrong with it (host bits beyond the prefix are refused: they are
+    /// typing errors).
     static Result<Cidr> parse(std::string_view text);
 
     bool contains(const Address& address) const;
@@ -59,8 +60,8 @@ class Cidr {
 
 bool is_trusted_proxy(const Address& peer, const std::vector<Cidr>& trusted);
 
-/// The address to count by. `x_forwarded_for` is the header's value, several joined with a comma in their order; "" when absent.
-/// An entry that is no address ends the search: the hop that reported it is the client.
+/// The address to count by. `x_forwarded_for` is the header's value, several joined with a comma in their order; ""
+/// when absent. An entry that is no address ends the search: the hop that reported it is the client.
 Address client_address(const Address& peer, std::string_view x_forwarded_for, const std::vector<Cidr>& trusted);
 
 }  // namespace boardbus::web

@@ -1,5 +1,5 @@
-// What the web edge is told at start: its share of the configuration, parsed and checked by the command line, never changed
-// afterwards.
+// What the web edge is told at start: its share of the configuration, parsed and checked by the command line, never
+// changed afterwards.
 //
 // The defaults are those of the documented variables, so that a test names only what it is about.
 // SPDX-License-Identifier: Apache-2.0
@@ -24,11 +24,13 @@ inline constexpr std::string_view kDefaultToken = "change-me-realtime";
 /// Who else's pages may call us. The WebSocket handshake uses allowed_origins too.
 struct CorsOptions {
     /// Whole origins such as https://board.example, without a slash at the end; never a wildcard.
-    std::vector<std::string> allowed_origins = {"http://localhost:3000", "http://127.0.0.1:3000", "http://localhost:5173"};
+    std::vector<std::string> allowed_origins = {"http://localhost:3000", "http://127.0.0.1:3000",
+                                                "http://localhost:5173"};
     std::vector<std::string> allow_methods = {"GET", "HEAD", "OPTIONS"};
     std::vector<std::string> allow_headers = {"Accept",        "Accept-Language", "Authorization",   "Content-Type",
                                               "Cache-Control", "Pragma",          "X-Requested-With"};
-    std::vector<std::string> expose_headers = {"Retry-After", "X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining"};
+    std::vector<std::string> expose_headers = {"Retry-After", "X-Request-ID", "X-RateLimit-Limit",
+                                               "X-RateLimit-Remaining"};
     bool allow_credentials = false;
     std::chrono::seconds max_age{600};
 };

@@ -15,17 +15,29 @@ using Values = std::initializer_list<std::pair<std::string_view, std::string_vie
 void append_escaped(std::string& out, std::string_view text) {
     for (const char c : text) {
         switch (c) {
-            case '&': out.append("&amp;"); break;
-            case '<': out.append("&lt;"); break;
-            case '>': out.append("&gt;"); break;
-            case '"': out.append("&quot;"); break;
-            case '\'': out.append("&#39;"); break;
-            default: out.push_back(c);
+            case '&':
+                out.append("&amp;");
+                break;
+            case '<':
+                out.append("&lt;");
+                break;
+            case '>':
+                out.append("&gt;");
+                break;
+            case '"':
+                out.append("&quot;");
+                break;
+            case '\'':
+                out.append("&#39;");
+                break;
+            default:
+                out.push_back(c);
         }
     }
 }
 
-/// Puts the escaped values where {{name}} stands, in one pass, so that a value that looks like a placeholder stays a value.
+/// Puts the escaped values where {{name}} stands, in one pass, so that a value that looks like a placeholder stays a
+/// value.
 std::string render(std::string_view source, Values values) {
     std::string out;
     out.reserve(source.size() + 256);
@@ -37,7 +49,8 @@ std::string render(std::string_view source, Values values) {
         }
         const auto name = source.substr(begin + 2, end - begin - 2);
         out.append(source.substr(0, begin));
-        const auto value = std::find_if(values.begin(), values.end(), [&](const auto& pair) { return pair.first == name; });
+        const auto value =
+            std::find_if(values.begin(), values.end(), [&](const auto& pair) { return pair.first == name; });
         if (value != values.end()) {
             append_escaped(out, value->second);
         }
@@ -46,12 +59,13 @@ std::string render(std::string_view source, Values values) {
 }
 
 std::string render_index(const Options& options, std::string_view hint) {
-    return render(embedded_pages().index, {{"project_name", options.project_name},
-                                           {"reconnect_initial_ms", std::to_string(options.reconnect_initial_delay.count())},
-                                           {"reconnect_max_ms", std::to_string(options.reconnect_max_delay.count())},
-                                           {"activity_channel", options.activity_channel},
-                                           {"board_channel", options.board_channel},
-                                           {"token_hint", hint}});
+    return render(embedded_pages().index,
+                  {{"project_name", options.project_name},
+                   {"reconnect_initial_ms", std::to_string(options.reconnect_initial_delay.count())},
+                   {"reconnect_max_ms", std::to_string(options.reconnect_max_delay.count())},
+                   {"activity_channel", options.activity_channel},
+                   {"board_channel", options.board_channel},
+                   {"token_hint", hint}});
 }
 
 }  // namespace

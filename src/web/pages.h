@@ -33,8 +33,8 @@ class Pages {
     /// The file that `path` names; none: 404. The index is not among them.
     std::optional<Asset> find(std::string_view path) const;
 
-    /// The page at `/` (kIndexType, no-store). The token is shown as a hint only while it is the default one and `client` is a
-    /// loopback address that no proxy speaks for.
+    /// The page at `/` (kIndexType, no-store). The token is shown as a hint only while it is the default one and
+    /// `client` is a loopback address that no proxy speaks for.
     const std::string& index(const Address& client, Forwarded forwarded) const;
 
   private:

@@ -9,7 +9,7 @@
 namespace boardbus::web {
 namespace {
 
-constexpr std::int64_t kCountMax = 1'000'000'000;      // One a nanosecond within a second: the bucket's resolution.
+constexpr std::int64_t kCountMax = 1'000'000'000;        // One a nanosecond within a second: the bucket's resolution.
 constexpr std::chrono::seconds kPeriodMax{366 * 86400};  // Far below what nanoseconds in 64 bits hold (292 years).
 
 constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {
@@ -84,7 +84,9 @@ std::optional<RateLimit> scan(Scanner& scanner) {
     return RateLimit{*count, std::chrono::seconds(*times * *unit)};
 }
 
-std::chrono::nanoseconds interval_of(const RateLimit& limit) { return std::chrono::nanoseconds(limit.period) / limit.count; }
+std::chrono::nanoseconds interval_of(const RateLimit& limit) {
+    return std::chrono::nanoseconds(limit.period) / limit.count;
+}
 
 }  // namespace
 
@@ -96,12 +98,14 @@ Result<std::optional<RateLimit>> parse_rate_limit(std::string_view text) {
     if (const auto limit = scan(scanner)) {
         return limit;
     }
-    return fail(Errc::invalid, "'" + std::string(text) +
-                                   "' is not a rate limit; allowed: blank (off) or a count from 1 to 1000000000 and a period up to "
-                                   "366 days, as 120/minute, 10/second, 10 per 5 minutes");
+    return fail(Errc::invalid,
+                "'" + std::string(text) +
+                    "' is not a rate limit; allowed: blank (off) or a count from 1 to 1000000000 and a period up to "
+                    "366 days, as 120/minute, 10/second, 10 per 5 minutes");
 }
 
-void MemoryRateLimits::hit(std::string_view scope, std::string_view client, RateLimit limit, Instant now, Decided decided) {
+void MemoryRateLimits::hit(std::string_view scope, std::string_view client, RateLimit limit, Instant now,
+                           Decided decided) {
     decided(count(scope, client, limit, now));
 }
 

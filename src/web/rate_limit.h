@@ -1,7 +1,7 @@
 // How much one client may ask for.
 //
-// HTTP requests are counted in fixed windows, each beginning with its first request and not stretched by later ones (what slowapi
-// does). Messages on a socket pass a token bucket. Time is an argument everywhere.
+// HTTP requests are counted in fixed windows, each beginning with its first request and not stretched by later ones
+// (what slowapi does). Messages on a socket pass a token bucket. Time is an argument everywhere.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -46,18 +46,19 @@ class RateLimitStore {
   public:
     using Decided = std::move_only_function<void(RateDecision)>;
 
-    /// Counts one request of `client` in the window called `scope` ("default", "stream") and tells whether it is within `limit`.
-    /// `decided` is called exactly once, at once or later, on the calling thread's loop; a session that may die before makes it
-    /// harmless itself. A store that cannot be reached allows. Thread: any.
-    virtual void hit(std::string_view scope, std::string_view client, RateLimit limit, Instant now, Decided decided) = 0;
+    /// Counts one request of `client` in the window called `scope` ("default", "stream") and tells whether it is within
+    /// `limit`. `decided` is called exactly once, at once or later, on the calling thread's loop; a session that may
+    /// die before makes it harmless itself. A store that cannot be reached allows. Thread: any.
+    virtual void hit(std::string_view scope, std::string_view client, RateLimit limit, Instant now,
+                     Decided decided) = 0;
 
   protected:
     ~RateLimitStore() = default;
 };
 
 /// Counters in this process. Answers at once.
-/// Bound: `entries_max` windows, 100,000 × about 200 B = 20 MB. When full, the window that ends first gives way (expired ones before
-/// all), so a flood of new addresses costs early forgiveness, never memory.
+/// Bound: `entries_max` windows, 100,000 × about 200 B = 20 MB. When full, the window that ends first gives way
+/// (expired ones before all), so a flood of new addresses costs early forgiveness, never memory.
 class MemoryRateLimits final : public RateLimitStore {
   public:
     explicit MemoryRateLimits(std::size_t entries_max = 100'000) : entries_max_(entries_max) {}
@@ -87,8 +88,8 @@ class MemoryRateLimits final : public RateLimitStore {
     std::set<std::pair<Instant, const std::string*>> by_end_;  // Keys point into windows_, whose nodes do not move.
 };
 
-/// The messages of one socket: `limit.count` at once, then as fast as the period gives them back. Eight bytes, because there is one
-/// for each of 100,000 sockets; hence the limit is an argument.
+/// The messages of one socket: `limit.count` at once, then as fast as the period gives them back. Eight bytes, because
+/// there is one for each of 100,000 sockets; hence the limit is an argument.
 class TokenBucket {
   public:
     /// Takes one token if there is one. Thread: the owner's.

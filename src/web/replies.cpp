@@ -18,30 +18,54 @@ constexpr std::size_t kRequestIdMax = 128;  // Bytes: three UUIDs; it is copied 
 
 std::string_view reason_of(int status) {
     switch (status) {
-        case 101: return "Switching Protocols";
-        case 200: return "OK";
-        case 202: return "Accepted";
-        case 204: return "No Content";
-        case 304: return "Not Modified";
-        case 400: return "Bad Request";
-        case 401: return "Unauthorized";
-        case 403: return "Forbidden";
-        case 404: return "Not Found";
-        case 405: return "Method Not Allowed";
-        case 408: return "Request Timeout";
-        case 413: return "Content Too Large";
-        case 414: return "URI Too Long";
-        case 415: return "Unsupported Media Type";
-        case 417: return "Expectation Failed";
-        case 422: return "Unprocessable Content";
-        case 426: return "Upgrade Required";
-        case 429: return "Too Many Requests";
-        case 431: return "Request Header Fields Too Large";
-        case 500: return "Internal Server Error";
-        case 501: return "Not Implemented";
-        case 503: return "Service Unavailable";
-        case 505: return "HTTP Version Not Supported";
-        default: return "";  // RFC 9112 §4 allows an empty phrase.
+        case 101:
+            return "Switching Protocols";
+        case 200:
+            return "OK";
+        case 202:
+            return "Accepted";
+        case 204:
+            return "No Content";
+        case 304:
+            return "Not Modified";
+        case 400:
+            return "Bad Request";
+        case 401:
+            return "Unauthorized";
+        case 403:
+            return "Forbidden";
+        case 404:
+            return "Not Found";
+        case 405:
+            return "Method Not Allowed";
+        case 408:
+            return "Request Timeout";
+        case 413:
+            return "Content Too Large";
+        case 414:
+            return "URI Too Long";
+        case 415:
+            return "Unsupported Media Type";
+        case 417:
+            return "Expectation Failed";
+        case 422:
+            return "Unprocessable Content";
+        case 426:
+            return "Upgrade Required";
+        case 429:
+            return "Too Many Requests";
+        case 431:
+            return "Request Header Fields Too Large";
+        case 500:
+            return "Internal Server Error";
+        case 501:
+            return "Not Implemented";
+        case 503:
+            return "Service Unavailable";
+        case 505:
+            return "HTTP Version Not Supported";
+        default:
+            return "";  // RFC 9112 §4 allows an empty phrase.
     }
 }
 
@@ -71,7 +95,8 @@ std::string joined(const std::vector<std::string>& texts) {
 }
 
 bool lists_method(const std::vector<std::string>& methods, std::string_view wanted) {
-    return std::any_of(methods.begin(), methods.end(), [&](const auto& method) { return method == "*" || method == wanted; });
+    return std::any_of(methods.begin(), methods.end(),
+                       [&](const auto& method) { return method == "*" || method == wanted; });
 }
 
 bool lists_header(const std::vector<std::string>& headers, std::string_view wanted) {
@@ -110,9 +135,13 @@ std::string security_block(const SecurityHeaders& security) {
     return out;
 }
 
-bool has_content(int status) { return status >= 200 && status != 204 && status != 304; }
+bool has_content(int status) {
+    return status >= 200 && status != 204 && status != 304;
+}
 
-std::int64_t whole_seconds_up(std::chrono::nanoseconds time) { return std::chrono::ceil<std::chrono::seconds>(time).count(); }
+std::int64_t whole_seconds_up(std::chrono::nanoseconds time) {
+    return std::chrono::ceil<std::chrono::seconds>(time).count();
+}
 
 }  // namespace
 
@@ -216,7 +245,8 @@ std::string Replies::preflight(const Preflight& preflight, const ReplyContext& c
 std::string Replies::sse_head(const ReplyContext& context, WallTime now) {
     std::string out;
     auto until_the_end = context;
-    until_the_end.connection = Connection::close;  // Neither length nor chunks: the end of the connection is the end of the stream.
+    until_the_end.connection =
+        Connection::close;  // Neither length nor chunks: the end of the connection is the end of the stream.
     append_start(out, 200, until_the_end, now);
     append_cors(out, context.origin, cors_expose_block_);
     append_header(out, "Content-Type", "text/event-stream; charset=utf-8");

@@ -1,9 +1,8 @@
 // HTTP/1.1 responses as bytes.
 //
-// Every response of the server leaves through here, so that none lacks its security, CORS and request-id headers and no text of a
-// client can start a header of its own. One object for each loop (it caches the Date line); only that loop uses it.
-// Spec: RFC 9110, RFC 9112, Fetch standard (CORS).
-// SPDX-License-Identifier: Apache-2.0
+// Every response of the server leaves through here, so that none lacks its security, CORS and request-id headers and no
+// text of a client can start a header of its own. One object for each loop (it caches the Date line); only that loop
+// uses it. Spec: RFC 9110, RFC 9112, Fetch standard (CORS). SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <optional>
@@ -28,8 +27,8 @@ enum class Body { send, omit };  ///< omit: the answer to HEAD, with the Content
 struct ReplyContext {
     Connection connection = Connection::keep_alive;
     Body body = Body::send;
-    std::string_view origin;             ///< The Origin header; "" when absent.
-    std::string_view request_id;         ///< From request_id_for(); "" leaves the header out.
+    std::string_view origin{};           ///< The Origin header; "" when absent.
+    std::string_view request_id{};       ///< From request_id_for(); "" leaves the header out.
     std::optional<RateDecision> rate{};  ///< Shown in the rate-limit headers.
 };
 
@@ -37,15 +36,15 @@ struct ReplyContext {
 struct Reply {
     int status = 200;
     std::string_view content_type = kJsonType;
-    std::string_view body;
+    std::string_view body{};
     std::string_view cache_control = "no-store";
     std::vector<std::pair<std::string_view, std::string>> headers{};  ///< Further ones: ETag, Allow, Retry-After.
 };
 
 /// A CORS preflight's headers.
 struct Preflight {
-    std::string_view request_method;   ///< Access-Control-Request-Method
-    std::string_view request_headers;  ///< Access-Control-Request-Headers
+    std::string_view request_method{};   ///< Access-Control-Request-Method
+    std::string_view request_headers{};  ///< Access-Control-Request-Headers
 };
 
 /// The client's X-Request-ID when it is 1 to 128 visible ASCII characters, else a new UUID.
@@ -76,7 +75,8 @@ class Replies {
     /// The head of a stream that ends with its connection; events follow it as they are.
     std::string sse_head(const ReplyContext& context, WallTime now);
 
-    /// The header lines that a 101 needs besides its own: security headers, X-Request-ID. Whole lines, no empty one at the end.
+    /// The header lines that a 101 needs besides its own: security headers, X-Request-ID. Whole lines, no empty one at
+    /// the end.
     std::string handshake_headers(const ReplyContext& context) const;
 
   private:
@@ -88,8 +88,8 @@ class Replies {
     // Constant after construction.
     const CorsOptions cors_;
     const bool rate_limit_headers_;
-    std::string security_block_;      // All security headers, as lines.
-    std::string cors_expose_block_;   // What an allowed origin gets besides its own name.
+    std::string security_block_;     // All security headers, as lines.
+    std::string cors_expose_block_;  // What an allowed origin gets besides its own name.
     std::string cors_preflight_block_;
 
     // Loop only.
