@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/rabbitmq_consumer.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "base/fault.h"
+#include "base/random.h"
+#include "telemetry/log.h"
+#include "transport/rabbitmq_copy.h"
+
+namespace boardbus::transport {
+namespace {
+
+using telemetry::Level;
+
+constexpr std::chrono::seconds kHeartbeatMax{5};
+constexpr std::chrono::seconds kLeaveTimeout{5};
+
+AmqpOptions consuming(AmqpOptions options) {
+    options.heartbeat = std::min(options.heartbeat, kHeartbeatMax);
+    options.name += " consume";
+    return options;
+}
+
+AmqpOptions copying(AmqpOptions options) {
+    options.name += " copy";
+    return options;
+}
+
+}  // namespace
+
+RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitConsumerOptions options,
+                               std::function<void(bool open)> on_state)
+    : loop_(loop),
+      metrics_(metrics),
+      prefetch_(options.prefetch),
+      on_state_(std::move(on_state)),
+      connection_(loop, *this, consuming(options.connection)),
+      topology_(loop, connection_, metrics, std::move(options.topology)),
+      channel_(loop, connection_, *this),
+      handover_(loop, metrics, copying(options.connection), topology_, [this](std::uint64_t tag) { let_go(tag); }),
+      backoff_(std::chrono::milliseconds(200), std::chrono::milliseconds(5000)),
+      again_(loop, [this] { begin(); }),
+      leave_deadline_(loop, [this] { leave_if_idle(); }) {
+    loop_.add_turn_end(*this);
+}
+
+RabbitConsumer::~RabbitConsumer() { loop_.remove_turn_end(*this); }
+
+void RabbitConsumer::connect() {
+    connection_.start();
+    handover_.start();
+}
+
+void RabbitConsumer::start(board::DeliverySink& sink) {
+    sink_ = &sink;
+    informed_ = &sink;
+    begin();
+}
+
+void RabbitConsumer::on_connected() {
+    metrics_.connected(telemetry::Peer::rabbitmq, true);
+    topology_.declare([](const auto&) {});
+    begin();
+}
+
+void RabbitConsumer::on_disconnected(const Error& /*error*/) {
+    metrics_.connected(telemetry::Peer::rabbitmq, false);
+    again_.stop();
+}
+
+/// The topology first, consumers last, as RabbitMQ advises. What of the topology fails has been said there.
+void RabbitConsumer::begin() {
+    if (phase_ != Phase::closed || sink_ == nullptr || again_.running() || !connection_.is_open()) {
+        return;
+    }
+    set_phase(Phase::opening);
+    topology_.declare([this](const Result<void>&) {
+        if (phase_ == Phase::leaving) {
+            end_deliveries(Then::begin);
+            return;
+        }
+        channel_.open([this](const Result<amqp::Method>& opened) {
+            if (!opened) {
+                end_deliveries(phase_ == Phase::leaving ? Then::begin : Then::wait);
+            } else if (phase_ == Phase::leaving) {
+                close(Then::begin);
+            } else {
+                consume();
+            }
+        });
+    });
+}
+
+void RabbitConsumer::consume() {
+    const std::uint16_t number = channel_.number();
+    channel_.call(amqp::qos(number, prefetch_), [](const auto&) {});
+    channel_.call(amqp::consume(number, topology_.names().main.name, "boardbus"), [this](const Result<amqp::Method>& consuming) {
+        if (consuming && phase_ == Phase::opening) {
+            backoff_.reset();
+            set_phase(Phase::consuming);
+        }
+    });
+}
+
+void RabbitConsumer::on_channel_lost(const Error& error) {
+    if (connection_.is_open()) {
+        telemetry::log(Level::warn, "consumer_lost", {{"queue", topology_.names().main.name}, {"reason", error.detail}});
+    }
+    end_deliveries(phase_ == Phase::leaving ? Then::begin : Then::wait);
+}
+
+void RabbitConsumer::on_cancelled() {
+    telemetry::log(Level::warn, "consumer_lost", {{"queue", topology_.names().main.name}, {"reason", "cancelled: the queue is gone"}});
+    close(Then::wait);
+}
+
+void RabbitConsumer::on_message(AmqpMessage message) {
+    const auto* deliver = std::get_if<amqp::Deliver>(&message.method);
+    if (deliver == nullptr || deliver->tag != first_ + outstanding_.size() - base_) {
+        connection_.drop({Errc::invalid, "a delivery out of turn"});
+        return;
+    }
+    const std::uint64_t tag = base_ + deliver->tag;
+    outstanding_.push_back({});
+    // While leaving nothing is handed out; what comes now returns to the queue with the channel.
+    if (phase_ != Phase::opening && phase_ != Phase::consuming) {
+        return;
+    }
+    if (message.oversized) {
+        refuse_oversized(deliver->tag);
+        return;
+    }
+    Outstanding& kept = outstanding_.back();
+    batch_.push_back({.tag = tag,
+                      .body = message.body,
+                      .message_id = message.properties.message_id.value_or(""),
+                      .retry_count = retry_count_of(message.properties),
+                      .redelivered = deliver->redelivered});
+    kept.properties = std::move(message.properties);
+    kept.body = std::move(message.body);
+}
+
+/// It cannot be copied, but the broker can move it. Where the queue has no dead-letter route that would destroy it: then it is held,
+/// at the price of one place in the prefetch.
+void RabbitConsumer::refuse_oversized(std::uint64_t broker_tag) {
+    if (topology_.main_dead_letters()) {
+        outstanding_.back().state = Outstanding::State::acked;
+        channel_.send(amqp::reject(channel_.number(), broker_tag));
+        return;
+    }
+    outstanding_.back().state = Outstanding::State::held;
+    telemetry::log(Level::error, "oversized_message_held",
+                   {{"queue", topology_.names().main.name}, {"limit", static_cast<std::int64_t>(kBodyMax)}});
+}
+
+void RabbitConsumer::on_read_end() {
+    if (batch_.empty()) {
+        return;
+    }
+    auto batch = std::exchange(batch_, {});
+    for (const board::Delivery& delivery : batch) {
+        fault::point("worker.after_delivery", delivery.message_id);
+    }
+    if (sink_ != nullptr) {
+        sink_->on_deliveries(std::move(batch));
+    }
+}
+
+RabbitConsumer::Outstanding* RabbitConsumer::find(std::uint64_t tag) {
+    return tag < first_ || tag - first_ >= outstanding_.size() ? nullptr : &outstanding_[static_cast<std::size_t>(tag - first_)];
+}
+
+void RabbitConsumer::settle(std::uint64_t tag, board::Verdict verdict) {
+    Outstanding* one = find(tag);
+    if (one == nullptr || one->state != Outstanding::State::handed) {
+        return;
+    }
+    if (verdict.kind == board::Verdict::Kind::ack) {
+        let_go(tag);
+        return;
+    }
+    one->state = Outstanding::State::copying;
+    handover_.send(tag, std::move(verdict), one->properties, std::move(one->body));
+}
+
+/// The delivery may be acked: at the end of this turn it is.
+void RabbitConsumer::let_go(std::uint64_t tag) {
+    if (Outstanding* one = find(tag)) {
+        one->state = Outstanding::State::done;
+        acks_due_ = true;
+    }
+    leave_if_idle();
+}
+
+void RabbitConsumer::on_turn_end() {
+    if (acks_due_) {
+        flush_acks();
+    }
+}
+
+/// One `multiple` ack for all that is done at the front; what is done behind something unfinished, one by one.
+void RabbitConsumer::flush_acks() {
+    using State = Outstanding::State;
+    acks_due_ = false;
+    if (!channel_.is_open()) {
+        return;
+    }
+    std::string frames;
+    const auto ack = [&](std::uint64_t tag, amqp::Multiple multiple) {
+        frames += amqp::ack(channel_.number(), tag - base_, multiple);
+    };
+    std::uint64_t done = 0;
+    std::uint64_t last_done = 0;
+    while (!outstanding_.empty() && (outstanding_.front().state == State::done || outstanding_.front().state == State::acked)) {
+        if (outstanding_.front().state == State::done) {
+            fault::point("worker.before_ack", outstanding_.front().properties.message_id.value_or(""));
+            ++done;
+            last_done = first_;
+        }
+        outstanding_.pop_front();
+        ++first_;
+    }
+    if (done > 0) {
+        ack(last_done, done > 1 ? amqp::Multiple::yes : amqp::Multiple::no);
+    }
+    for (std::size_t i = 0; i < outstanding_.size(); ++i) {
+        if (outstanding_[i].state == State::done) {
+            fault::point("worker.before_ack", outstanding_[i].properties.message_id.value_or(""));
+            ack(first_ + i, amqp::Multiple::no);
+            outstanding_[i] = {.state = State::acked, .properties = {}, .body = {}};
+        }
+    }
+    if (!frames.empty()) {
+        channel_.send(frames);
+    }
+}
+
+void RabbitConsumer::release() {
+    sink_ = nullptr;
+    again_.stop();
+    if (phase_ == Phase::closed) {
+        end_deliveries(Then::begin);
+    } else if (phase_ != Phase::closing) {
+        set_phase(Phase::leaving);
+        leave_deadline_.start(kLeaveTimeout);
+        leave_if_idle();
+    }
+}
+
+void RabbitConsumer::stop(Task done) {
+    stopped_ = std::move(done);
+    release();
+}
+
+/// Copies under way are waited for: their originals would come back as duplicates.
+void RabbitConsumer::leave_if_idle() {
+    if (phase_ == Phase::leaving && channel_.is_open() && (handover_.idle() || !leave_deadline_.running())) {
+        close(Then::begin);
+    }
+}
+
+void RabbitConsumer::close(Then then) {
+    flush_acks();
+    set_phase(Phase::closing);
+    // The answer also proves that the broker has read our acks.
+    channel_.close([this, then] { end_deliveries(then); });
+}
+
+/// The channel is closed: whatever was in hand is void.
+void RabbitConsumer::end_deliveries(Then then) {
+    set_phase(Phase::closed);
+    leave_deadline_.stop();
+    if (then == Then::wait && connection_.is_open()) {
+        again_.start(backoff_.next(random_unit()));
+    }
+    base_ = first_ + outstanding_.size() - 1;
+    first_ = base_ + 1;
+    outstanding_.clear();
+    batch_.clear();
+    handover_.reset();
+    if (board::DeliverySink* informed = std::exchange(informed_, sink_)) {
+        informed->on_source_reset();
+    }
+    if (stopped_) {
+        connection_.stop([this] { handover_.stop(std::exchange(stopped_, {})); });
+    } else {
+        begin();
+    }
+}
+
+void RabbitConsumer::set_phase(Phase phase) {
+    const bool was_open = is_open();
+    phase_ = phase;
+    if (was_open != is_open()) {
+        on_state_(is_open());
+    }
+}
+
+}  // namespace boardbus::transport

@@ -1,0 +1,112 @@
+// The worker's side of the main queue: hands out deliveries, acks them, and moves what failed.
+//
+// All that one read brought is one batch; all acks of a turn leave in as few frames as their order allows. Two connections: one consumes
+// and acks, one carries the copies (rabbitmq_handover.h). To stop or to give deliveries back the channel is closed, never the consumer
+// cancelled first: a cancelled consumer hands its single activity on while its own deliveries are still under way, and order is lost;
+// a closed channel returns them first. Lives on the bus loop. Spec: CONTRACT §5.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/backoff.h"
+#include "base/loop.h"
+#include "board/ports.h"
+#include "board/topology.h"
+#include "telemetry/metrics.h"
+#include "transport/amqp_channel.h"
+#include "transport/amqp_connection.h"
+#include "transport/rabbitmq_handover.h"
+#include "transport/rabbitmq_topology.h"
+
+namespace boardbus::transport {
+
+struct RabbitConsumerOptions {
+    /// Its heartbeat is taken as 5 s at most: a standby takes over from a silent worker after about 2.5 of them.
+    AmqpOptions connection;
+    board::Topology topology;
+    std::uint16_t prefetch = 256;
+};
+
+class RabbitConsumer final : public board::DeliverySource, private AmqpConnectionOwner, private AmqpChannelOwner, private TurnEnd {
+  public:
+    /// `on_state` hears whether deliveries can come, at every change.
+    RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitConsumerOptions options, std::function<void(bool open)> on_state);
+    RabbitConsumer(const RabbitConsumer&) = delete;
+    RabbitConsumer& operator=(const RabbitConsumer&) = delete;
+    /// Calls nobody. What is unsettled returns to its queue.
+    ~RabbitConsumer();
+
+    /// Connects; deliveries come after start().
+    void connect();
+
+    /// Hands out nothing more, waits for copies under way (5 s at most), flushes the acks, closes in good order. Ends with
+    /// on_source_reset() if anything had been handed out, then `done`.
+    void stop(Task done);
+
+    bool is_open() const { return phase_ == Phase::consuming; }
+
+    void start(board::DeliverySink& sink) override;
+    void release() override;
+    void settle(std::uint64_t tag, board::Verdict verdict) override;
+
+  private:
+    enum class Phase { closed, opening, consuming, leaving, closing };
+    enum class Then { begin, wait };  // After the channel's end: again at once if wanted, or after a while.
+    struct Outstanding {
+        enum class State { handed, copying, done, acked, held } state = State::handed;
+        amqp::Properties properties;
+        std::string body;
+    };
+
+    void on_connected() override;
+    void on_disconnected(const Error& error) override;
+    void on_channel_lost(const Error& error) override;
+    void on_message(AmqpMessage message) override;
+    void on_cancelled() override;
+    void on_read_end() override;
+    void on_turn_end() override;
+
+    void begin();
+    void consume();
+    void leave_if_idle();
+    void close(Then then);
+    void end_deliveries(Then then);
+    void refuse_oversized(std::uint64_t broker_tag);
+    void let_go(std::uint64_t tag);
+    void flush_acks();
+    Outstanding* find(std::uint64_t tag);
+    void set_phase(Phase phase);
+
+    // Constant after construction.
+    Loop& loop_;
+    telemetry::Metrics& metrics_;
+    const std::uint16_t prefetch_;
+    const std::function<void(bool)> on_state_;
+
+    // Loop only.
+    AmqpConnection connection_;
+    RabbitTopology topology_;
+    AmqpChannel channel_;
+    RabbitHandover handover_;
+    board::DeliverySink* sink_ = nullptr;  // Null: nothing is wanted.
+    board::DeliverySink* informed_ = nullptr;  // Who must hear of a reset.
+    Phase phase_ = Phase::closed;
+    // Our tag = base_ + the broker's, which counts from 1 on every channel: a tag of an old channel is at most base_.
+    std::uint64_t base_ = 0;
+    std::deque<Outstanding> outstanding_;  // Bound: the prefetch. The front has the tag first_.
+    std::uint64_t first_ = 1;
+    std::vector<board::Delivery> batch_;
+    bool acks_due_ = false;
+    Backoff backoff_;
+    Timer again_;
+    Timer leave_deadline_;
+    Task stopped_;
+};
+
+}  // namespace boardbus::transport
