@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "base/loop.h"
 #include "base/unique_fd.h"
@@ -22,8 +23,9 @@ enum class Form : std::uint8_t {
     ws_deflate,   ///< The same with permessage-deflate.
     sse_chunked,  ///< A server-sent event as an HTTP/1.1 chunk of its own.
     sse_plain,    ///< A server-sent event, for HTTP/1.0.
+    none,         ///< No events: an HTTP connection, which only writes.
 };
-inline constexpr std::size_t kForms = 4;
+inline constexpr std::size_t kForms = 4;  ///< Of events.
 
 /// Why a reader cannot go on.
 enum class Trouble : std::uint8_t {
@@ -55,6 +57,9 @@ class Reader : public Watcher {
     /// Bytes that wait for the socket; 0 for a reader that keeps up.
     std::size_t backlog() const { return outbox_ ? outbox_->bytes() : 0; }
 
+    /// Its (first) board; "" when it is on none, or on all.
+    std::string_view board() const;
+
     /// Called at the end of a turn, once per trouble. May destroy the reader.
     virtual void on_trouble(Trouble trouble) = 0;
 
@@ -62,6 +67,9 @@ class Reader : public Watcher {
     Reader(Shard& shard, UniqueFd fd, Form form) : shard_(shard), fd_(std::move(fd)), form_(form) {}
 
     Shard& shard() const { return shard_; }
+
+    /// Gives the socket to the object that takes this reader's place. Nothing may be waiting to be written.
+    UniqueFd release_fd() { return std::move(fd_); }
 
   private:
     friend class Shard;

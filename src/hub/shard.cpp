@@ -21,11 +21,11 @@ constexpr std::size_t kRunBytes = 64 * 1024;
 constexpr std::size_t kSpareBuffers = 16;
 constexpr std::size_t kSpareBytesMax = 2 * kRunBytes;
 
-bool is_websocket(Form form) { return form == Form::ws || form == Form::ws_deflate; }
-
 }  // namespace
 
 Reader::~Reader() { shard_.forget(*this); }
+
+std::string_view Reader::board() const { return first_.group != nullptr ? std::string_view(first_.group->board) : std::string_view(); }
 
 Shard::Shard(Loop& loop, Hub& hub, SlowBudget& budget, telemetry::LoopCounters& counters)
     : loop_(loop), hub_(hub), budget_(budget), counters_(counters) {
@@ -217,7 +217,9 @@ void Shard::send_last(Reader& reader, std::string_view bytes) {
     }
     counters_of(reader).backlog_bytes.subtract(reader.outbox_->bytes());
     reader.outbox_->drop_unstarted();
-    reader.outbox_->push_last(std::make_shared<const std::string>(bytes));
+    if (!bytes.empty()) {
+        reader.outbox_->push_last(std::make_shared<const std::string>(bytes));
+    }
     counters_of(reader).backlog_bytes.add(reader.outbox_->bytes());
     counters_of(reader).frames_sent.add();
     update_interest(reader);
@@ -332,7 +334,17 @@ void Shard::update_interest(Reader& reader) {
 }
 
 telemetry::ReaderCounters& Shard::counters_of(Form form) {
-    return is_websocket(form) ? counters_.websocket : counters_.sse;
+    switch (form) {
+        case Form::ws:
+        case Form::ws_deflate:
+            return counters_.websocket;
+        case Form::sse_chunked:
+        case Form::sse_plain:
+            return counters_.sse;
+        case Form::none:
+            break;
+    }
+    return uncounted_;
 }
 
 }  // namespace boardbus::hub

@@ -113,6 +113,7 @@ class Shard final : public TurnEnd {
     telemetry::LoopCounters& counters_;
 
     // Loop only.
+    telemetry::ReaderCounters uncounted_;  // Of Form::none: HTTP has its own metrics.
     std::array<Groups, kForms> groups_;  // Bound: a group lives while it has a member.
     std::vector<Group*> dirty_;          // Bound: the groups.
     std::vector<std::string> spare_;     // Buffers of runs, empty. Bound: kSpareBuffers.

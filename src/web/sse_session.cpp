@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "web/sse_session.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "web/edge.h"
+
+namespace boardbus::web {
+namespace {
+
+// How long a client may take to read the end of its stream.
+constexpr std::chrono::seconds kEndTimeout{3};
+
+hub::Form form_of(Chunks chunks) { return chunks == Chunks::yes ? hub::Form::sse_chunked : hub::Form::sse_plain; }
+
+}  // namespace
+
+SseSession::SseSession(Edge& edge, hub::Shard& shard, UniqueFd fd, Chunks chunks)
+    : Session(edge, shard, std::move(fd), form_of(chunks)), beat_(edge.loop().now()) {
+    edge_.counters().sse.connections.add();
+    edge_.counters().sse.opened.add();
+}
+
+SseSession::~SseSession() { edge_.counters().sse.connections.subtract(); }
+
+void SseSession::open(const std::vector<std::string>& boards, std::string_view head) {
+    if (boards.empty()) {
+        shard().join(*this, {});
+    }
+    for (const std::string& board : boards) {
+        shard().join(*this, board);
+    }
+    shard().send(*this, head);
+    if (edge_.draining()) {
+        go_away();
+    }
+}
+
+void SseSession::on_ready(std::uint32_t events) {
+    if ((events & EPOLLOUT) != 0) {
+        shard().on_writable(*this);
+        if (ending_ && backlog() == 0) {
+            ::shutdown(fd(), SHUT_WR);
+        }
+    }
+    // Nothing that the client says matters; that it has gone does.
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && edge_.receive(*this).ended) {
+        edge_.destroy(*this);
+    }
+}
+
+void SseSession::on_trouble(hub::Trouble trouble) {
+    if (trouble == hub::Trouble::too_slow) {
+        edge_.counters().sse.slow_readers_closed.add();
+    }
+    // A stream cut in the middle of a chunk is the only way to say that something is missing.
+    edge_.destroy(*this);
+}
+
+void SseSession::on_sweep() {
+    const Instant now = edge_.loop().now();
+    if (ending_) {
+        if (now - beat_ >= kEndTimeout) {
+            edge_.destroy(*this);
+        }
+        return;
+    }
+    if (now - std::max(beat_, hub::Shard::last_event(*this)) < edge_.options().sse_heartbeat) {
+        return;
+    }
+    beat_ = now;
+    std::string heartbeat;
+    const hub::SseSlices slices = hub::append_sse(heartbeat, {}, "heartbeat", "{}");
+    const hub::Slice slice = form() == hub::Form::sse_chunked ? slices.chunk : slices.plain;
+    shard().send(*this, std::string_view(heartbeat).substr(slice.at, slice.size));
+}
+
+void SseSession::go_away() {
+    if (std::exchange(ending_, true)) {
+        return;
+    }
+    beat_ = edge_.loop().now();
+    shard().send_last(*this, form() == hub::Form::sse_chunked ? "0\r\n\r\n" : "");
+    if (backlog() == 0) {
+        ::shutdown(fd(), SHUT_WR);
+    }
+}
+
+}  // namespace boardbus::web

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "web/ws_session.h"
+
+#include <utility>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "board/envelope.h"
+#include "board/message.h"
+#include "web/edge.h"
+
+namespace boardbus::web {
+namespace {
+
+// Messages of one socket that the bus has not answered for. When they are that many the socket is not read, and its client's own send
+// buffer is the queue. 64 saturate a broker (one at a time: 2,000/s), and one client must not own the publisher's window of 256.
+constexpr std::uint16_t kInFlightMax = 64;
+constexpr std::uint16_t kInFlightLow = 32;
+
+// How long a client may take to answer our close frame, or a slow one to read what comes before it.
+constexpr std::uint32_t kCloseMs = 3000;
+
+constexpr std::string_view kRateLimited = "Too many messages on this socket; the message was not sent.";
+constexpr std::string_view kRejected = "The event bus did not take the message; it may be sent again.";
+constexpr std::string_view kUnknown =
+    "The event bus did not answer in time; the message may be sent again with the same correlation_id.";
+
+hub::Form form_of(const WsTerms& terms) {
+    // Events are compressed once, with the full window: a client that asked for a smaller one gets them plain, which is allowed.
+    return terms.deflate && terms.server_window_bits == 15 ? hub::Form::ws_deflate : hub::Form::ws;
+}
+
+std::uint32_t ms(std::chrono::seconds time) {
+    return static_cast<std::uint32_t>(std::chrono::milliseconds(time).count());
+}
+
+}  // namespace
+
+WsSession::WsSession(Edge& edge, hub::Shard& shard, UniqueFd fd, const WsTerms& terms)
+    : Session(edge, shard, std::move(fd), form_of(terms)),
+      heard_ms_(edge.clock_ms()),
+      marked_ms_(heard_ms_),
+      deflate_(terms.deflate) {}
+
+WsSession::~WsSession() {
+    if (counted_) {
+        edge_.counters().websocket.connections.subtract();
+        edge_.services().occupancy.websockets.leave();
+    }
+}
+
+void WsSession::open(std::string_view board, std::string_view response) {
+    counted_ = true;
+    edge_.counters().websocket.connections.add();
+    edge_.counters().websocket.opened.add();
+    // Joined before the client can know of it: what it sends after the answer, it gets back.
+    shard().join(*this, board);
+    shard().send(*this, response);
+    if (edge_.draining()) {
+        go_away();
+    }
+}
+
+void WsSession::refuse(std::string_view response, std::uint16_t code, std::string_view reason) {
+    shard().send(*this, response);
+    close(code, reason);
+}
+
+void WsSession::on_ready(std::uint32_t events) {
+    if ((events & EPOLLOUT) != 0) {
+        shard().on_writable(*this);
+    }
+    if ((events & EPOLLIN) != 0) {
+        const auto input = edge_.receive(*this);
+        if (input.ended) {
+            edge_.destroy(*this);
+            return;
+        }
+        on_input(input.bytes);
+        return;
+    }
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+        edge_.destroy(*this);
+        return;
+    }
+    end_if_done();
+}
+
+void WsSession::on_input(std::span<char> bytes) {
+    edge_.counters().bytes_received.add(bytes.size());
+    heard_ms_ = edge_.clock_ms();
+    if (state_ == State::pinged) {
+        state_ = State::open;
+    }
+    const WsRules rules{.message_bytes_max = edge_.options().max_message_bytes,
+                        .inflater = deflate_ ? &edge_.inflater() : nullptr};
+    while (in_flight_ < kInFlightMax || is_closing()) {
+        const WsEvent event = input_.next(bytes, rules);
+        if (event.kind == WsEvent::Kind::none) {
+            end_if_done();
+            return;
+        }
+        on_event(event);
+    }
+    if (!bytes.empty()) {
+        unread_ = std::make_unique<std::string>(bytes.begin(), bytes.end());
+    }
+    shard().set_reading(*this, false);
+}
+
+void WsSession::on_event(const WsEvent& event) {
+    edge_.counters().frames_received.add();
+    switch (event.kind) {
+        case WsEvent::Kind::text:
+            if (!is_closing()) {
+                on_text(event.payload);
+            }
+            break;
+        case WsEvent::Kind::ping:
+            if (!is_closing()) {
+                send_frame(Opcode::pong, event.payload);
+            }
+            break;
+        case WsEvent::Kind::close:
+            close(event.code, {});
+            state_ = State::closed;
+            break;
+        case WsEvent::Kind::failure:
+            close(event.code, event.payload);
+            break;
+        case WsEvent::Kind::pong:
+        case WsEvent::Kind::none:
+            break;
+    }
+}
+
+void WsSession::on_text(std::string_view text) {
+    telemetry::LoopCounters& counters = edge_.counters();
+    counters.messages_received.add();
+    const auto& limit = edge_.options().message_rate_limit;
+    if (limit && !bucket_.take(*limit, edge_.loop().now())) {
+        counters.messages_limited.add();
+        send_frame(Opcode::text, board::error_frame("rate_limited", kRateLimited));
+        return;
+    }
+    const auto message = board::parse_board_message(text);
+    if (!message) {
+        counters.messages_invalid.add();
+        send_frame(Opcode::text, board::error_frame(message.error()));
+        return;
+    }
+    ++in_flight_;
+    edge_.publish(*this, board::seal(*message, std::string(board()), random_uuid(), random_uuid(), wall_now()));
+}
+
+void WsSession::on_published(board::PublishResult result) {
+    --in_flight_;
+    if (is_closing()) {
+        return;
+    }
+    if (result.outcome != board::PublishOutcome::accepted) {
+        const bool rejected = result.outcome == board::PublishOutcome::rejected;
+        send_frame(Opcode::text, board::error_frame("event_bus_failure", rejected ? kRejected : kUnknown));
+    }
+    if (edge_.draining()) {
+        if (in_flight_ == 0) {
+            close(close_code::kGoingAway, "the server is going away");
+        }
+        return;
+    }
+    if (in_flight_ <= kInFlightLow) {
+        shard().set_reading(*this, true);
+        if (const auto unread = std::move(unread_)) {
+            on_input(*unread);
+        }
+    }
+}
+
+void WsSession::send_frame(Opcode opcode, std::string_view payload) {
+    std::string frame;
+    append_frame(frame, opcode, payload);
+    shard().send(*this, frame);
+}
+
+void WsSession::close(std::uint16_t code, std::string_view reason) {
+    if (is_closing()) {
+        return;
+    }
+    state_ = State::closing;
+    marked_ms_ = edge_.clock_ms();
+    unread_.reset();
+    shard().set_reading(*this, true);
+    std::string frame;
+    append_close(frame, code, reason);
+    shard().send_last(*this, frame);
+}
+
+void WsSession::end_if_done() {
+    if (state_ == State::closed && backlog() == 0) {
+        edge_.destroy(*this);
+    }
+}
+
+void WsSession::on_trouble(hub::Trouble trouble) {
+    if (trouble == hub::Trouble::lost || is_closing()) {
+        edge_.destroy(*this);
+        return;
+    }
+    edge_.counters().websocket.slow_readers_closed.add();
+    close(close_code::kTryAgainLater, "reader too slow");
+}
+
+void WsSession::on_sweep() {
+    const std::uint32_t now = edge_.clock_ms();
+    switch (state_) {
+        case State::open:
+            if (now - heard_ms_ >= ms(edge_.options().ping_interval)) {
+                state_ = State::pinged;
+                marked_ms_ = now;
+                send_frame(Opcode::ping, {});
+            }
+            break;
+        case State::pinged:
+            // A socket that is not read cannot show its pong.
+            if (now - marked_ms_ >= ms(edge_.options().pong_timeout) && in_flight_ < kInFlightMax) {
+                edge_.counters().pings_unanswered.add();
+                edge_.destroy(*this);
+            }
+            break;
+        case State::closing:
+        case State::closed:
+            if (now - marked_ms_ >= kCloseMs) {
+                edge_.destroy(*this);
+            }
+            break;
+    }
+}
+
+void WsSession::go_away() {
+    if (in_flight_ == 0) {
+        close(close_code::kGoingAway, "the server is going away");
+    } else {
+        // The answers to what it has sent come first; on_published() closes.
+        shard().set_reading(*this, false);
+    }
+}
+
+}  // namespace boardbus::web
