@@ -23,11 +23,12 @@ bool is_digit(char letter) { return letter >= '0' && letter <= '9'; }
 
 HttpEvent failure(int status, std::string_view detail) { return {HttpEvent::Kind::failure, status, detail}; }
 
-/// Does the request line end in a version that HTTP could have, like HTTP/2.0? Then it is 505, else 400.
-bool ends_in_version(std::string_view text) {
-    const auto line = text.substr(0, text.find('\r'));
-    const auto version = line.substr(std::min(line.rfind(' '), line.size() - 1) + 1);
-    return version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' && is_digit(version[7]);
+/// Does the request line name a version that HTTP could have, like HTTP/2.0? Then it is 505, else 400.
+bool names_version(std::string_view request_line) {
+    const auto after_space = [](std::string_view text) { return text.substr(std::min(text.find(' '), text.size() - 1) + 1); };
+    const auto version = after_space(after_space(request_line)).substr(0, 9);
+    return version.size() >= 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' && is_digit(version[7]) &&
+           (version.size() == 8 || version[8] == '\r');
 }
 
 /// Spec: RFC 9112 §3.2, without the authority-form, which only CONNECT has.
@@ -53,7 +54,7 @@ HttpEvent failure_for(const error_code& error, std::string_view input) {
     if (error == http::error::body_limit) {
         return failure(413, "request body too large");
     }
-    if (error == http::error::bad_version && ends_in_version(input)) {
+    if (error == http::error::bad_version && names_version(input)) {
         return failure(505, "HTTP version not supported");
     }
     return failure(400, "malformed request");
