@@ -1,0 +1,36 @@
+// The commands. Each returns the program's exit code: 0 good, 1 not. Start-up problems may throw; main prints one line.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "cli/config.h"
+
+namespace boardbus::cli {
+
+/// Serves until SIGTERM or SIGINT.
+int run_app(const Config& config);
+
+/// Consumes until SIGTERM or SIGINT.
+int run_worker(const Config& config);
+
+struct DemoOptions {
+    std::string url;  ///< http://host[:port].
+    std::string board = "demo";
+    std::string token;
+    std::chrono::milliseconds timeout{10'000};
+};
+
+/// Sends one message through the whole pipeline and shows how it comes back. Result on standard output, reasons on standard error.
+int run_demo(const DemoOptions& options);
+
+struct HealthOptions {
+    std::string url;  ///< http://host[:port]/path.
+    std::chrono::milliseconds timeout{3'000};
+};
+
+/// Asks the local app or worker how it is.
+int run_health(const HealthOptions& options);
+
+}  // namespace boardbus::cli
