@@ -2,10 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/stream.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,6 +11,8 @@
 #include <functional>
 #include <string>
 #include <vector>
+
+#include "transport/listener.h"
 
 namespace boardbus::transport {
 namespace {
@@ -50,28 +50,6 @@ class Recorder final : public StreamOwner {
     std::function<void()> when_closed;
 };
 
-/// A port of 127.0.0.1 with a backlog.
-class Listener {
-  public:
-    Listener() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        EXPECT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-        EXPECT_EQ(::listen(fd_.get(), 16), 0);
-        ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size);
-        port_ = ntohs(address.sin_port);
-    }
-    Endpoint endpoint(std::string host = "127.0.0.1") const { return {.host = std::move(host), .port = port_}; }
-    UniqueFd accept() const { return UniqueFd(::accept(fd_.get(), nullptr, nullptr)); }
-    void stop() { fd_.reset(); }
-
-  private:
-    UniqueFd fd_;
-    std::uint16_t port_ = 0;
-};
-
 class StreamTest : public testing::Test {
   protected:
     template <typename Condition>
@@ -85,7 +63,7 @@ class StreamTest : public testing::Test {
     /// Connects and returns the server's end.
     UniqueFd connect() {
         stream_.open(listener_.endpoint(), 2s);
-        UniqueFd server = listener_.accept();
+        UniqueFd server = listener_.accept(loop_);
         run_until([this] { return stream_.is_open(); });
         return server;
     }
@@ -181,7 +159,7 @@ TEST_F(StreamTest, SilentTlsServerRunsIntoTheDeadline) {
     endpoint.tls = true;
 
     stream_.open(endpoint, 30ms);
-    const UniqueFd server = listener_.accept();
+    const UniqueFd server = listener_.accept(loop_);
     run_until([this] { return !owner_.errors.empty(); });
 
     EXPECT_EQ(owner_.errors[0].code, Errc::timeout);
@@ -192,7 +170,7 @@ TEST_F(StreamTest, PlainServerIsNoTlsServer) {
     endpoint.tls = true;
 
     stream_.open(endpoint, 1s);
-    const UniqueFd server = listener_.accept();
+    const UniqueFd server = listener_.accept(loop_);
     send(server, "-ERR not TLS\r\n");
     run_until([this] { return !owner_.errors.empty(); });
 

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/redis_connection.h"
+
+#include <utility>
+
+#include "base/random.h"
+
+namespace boardbus::transport {
+namespace {
+
+// In RESP2 a message is a reply that nobody asked for, told from an answer only by its form.
+bool is_message(const redisReply& reply) {
+    return reply.type == REDIS_REPLY_ARRAY && reply.elements == 3 && reply.element[2]->type == REDIS_REPLY_STRING &&
+           text_of(*reply.element[0]) == "message";
+}
+
+}  // namespace
+
+RedisConnection::RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions options)
+    : loop_(loop),
+      owner_(owner),
+      options_(std::move(options)),
+      stream_(loop, *this, options_.tls),
+      watch_(loop, [this] { on_timer(); }),
+      backoff_(options_.reconnect_initial, options_.reconnect_max),
+      retry_(loop, [this] { start(); }) {}
+
+void RedisConnection::start() { stream_.open(options_.url.endpoint, options_.connect_timeout); }
+
+void RedisConnection::send(const RedisCommands& commands, OnReplies done) {
+    const std::string where = to_text(options_.url.endpoint);
+    if (!up_) {
+        return done(fail(Errc::unavailable, reported_.empty() ? where + ": not connected yet" : reported_));
+    }
+    if (pending_.size() >= kPendingMax || stream_.unsent() >= kUnsentBytesMax) {
+        return done(fail(Errc::overloaded, where + ": pipeline full: " + std::to_string(pending_.size()) + " requests, " +
+                                               std::to_string(stream_.unsent()) + " bytes unsent"));
+    }
+    enqueue(commands, std::move(done));
+}
+
+void RedisConnection::enqueue(const RedisCommands& commands, OnReplies done) {
+    if (pending_.empty()) {
+        watch_.start(options_.reply_timeout);
+    }
+    pending_.push_back({.awaited = commands.count(), .replies = {}, .done = std::move(done)});
+    pending_.back().replies.reserve(commands.count());
+    stream_.write(commands.bytes());
+}
+
+void RedisConnection::on_open() {
+    reader_ = std::make_unique<RedisReader>();
+    log_in();
+}
+
+void RedisConnection::log_in() {
+    const RedisUrl& url = options_.url;
+    RedisCommands commands;
+    if (!url.user.empty()) {
+        commands.add({"AUTH", url.user, url.password});
+    } else if (!url.password.empty()) {
+        commands.add({"AUTH", url.password});
+    }
+    if (url.db != 0) {
+        commands.add({"SELECT", std::to_string(url.db)});
+    }
+    commands.add({"CLIENT", "SETNAME", "boardbus"});
+    enqueue(commands, [this](auto replies) {
+        if (replies) {
+            on_logged_in(*replies);
+        }
+    });
+}
+
+void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
+    for (const RedisReply& reply : replies) {
+        const std::string_view text = text_of(*reply);
+        if (!is_error(*reply)) {
+            continue;
+        }
+        const Error error = redis_error(text);
+        // A user or a proxy may not name its connection; nothing depends on the name.
+        const bool only_name = &reply == &replies.back() && (error.code == Errc::refused || text.starts_with("NOPERM"));
+        if (!only_name) {
+            return drop(Error{error.code, to_text(options_.url.endpoint) + ": " + error.detail});
+        }
+    }
+    up_ = true;
+    up_since_ = loop_.now();
+    reported_.clear();
+    reconnects_ += ups_++ > 0 ? 1 : 0;
+    owner_.on_redis_up();
+}
+
+void RedisConnection::on_bytes(std::string_view bytes) {
+    const RedisReader* const connection = reader_.get();
+    Result<void> understood;
+    reader_->feed(bytes);
+    while (understood && connection == reader_.get()) {
+        auto reply = reader_->next();
+        if (reply && *reply == nullptr) {
+            break;
+        }
+        understood = reply ? take(std::move(*reply)) : std::unexpected(reply.error());
+    }
+    if (!messages_.empty()) {
+        owner_.on_redis_messages(std::exchange(messages_, {}));
+    }
+    if (connection != reader_.get()) {
+        return;
+    }
+    if (!understood) {
+        return drop(Error{Errc::unavailable, to_text(options_.url.endpoint) + ": " + understood.error().detail});
+    }
+    watch_.start(pending_.empty() ? options_.ping_interval : options_.reply_timeout);
+}
+
+Result<void> RedisConnection::take(RedisReply reply) {
+    if (is_message(*reply)) {
+        messages_.push_back(std::move(reply));
+        return {};
+    }
+    if (pending_.empty()) {
+        return fail(Errc::invalid, "a reply that nobody asked for: " + std::string(text_of(*reply).substr(0, 100)));
+    }
+    Pending& first = pending_.front();
+    first.replies.push_back(std::move(reply));
+    if (first.replies.size() == first.awaited) {
+        Pending complete = std::move(first);
+        pending_.pop_front();
+        complete.done(std::move(complete.replies));
+    }
+    return {};
+}
+
+void RedisConnection::on_timer() {
+    if (pending_.empty()) {
+        // Any answer will do, an error included.
+        return enqueue(RedisCommands().add({"PING"}), [](auto) {});
+    }
+    drop(Error{Errc::timeout, to_text(options_.url.endpoint) + ": no reply within " + std::to_string(options_.reply_timeout.count()) + " ms"});
+}
+
+void RedisConnection::drop(Error error) {
+    stream_.close();
+    on_closed(error);
+}
+
+void RedisConnection::on_closed(const Error& error) {
+    reader_.reset();
+    watch_.stop();
+    // One that lasted and was lost is tried again at once; one that is refused, or is lost whenever it is made, must wait.
+    const bool lasted = up_ && loop_.now() - up_since_ > options_.reconnect_initial;
+    if (lasted) {
+        backoff_.reset();
+    }
+    retry_.start(lasted ? std::chrono::milliseconds(0) : backoff_.next(random_unit()));
+    const bool is_new = up_ || reported_ != error.detail;
+    up_ = false;
+    reported_ = error.detail;
+    // Taken out first: whoever is told may send again, which fails at once.
+    auto lost = std::exchange(pending_, {});
+    for (Pending& pending : lost) {
+        pending.done(fail(error.code == Errc::timeout ? Errc::timeout : Errc::unavailable, error.detail));
+    }
+    if (is_new) {
+        owner_.on_redis_down(error);
+    }
+}
+
+}  // namespace boardbus::transport

@@ -1,0 +1,114 @@
+// One Redis connection that stays: it connects, logs in, pipelines, notices a dead peer and comes back by itself.
+//
+// Nothing waits for a server that is away: what is sent while the connection is down fails at once, and what was under way when it
+// broke fails with it. A silent server is asked (PING) and then given up, because TCP alone would need minutes. Lives on the bus loop.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/backoff.h"
+#include "base/loop.h"
+#include "base/result.h"
+#include "transport/redis_protocol.h"
+#include "transport/stream.h"
+#include "transport/url.h"
+
+namespace boardbus::transport {
+
+struct RedisOptions {
+    RedisUrl url;
+    TlsOptions tls;
+    std::chrono::milliseconds reconnect_initial{1500};
+    std::chrono::milliseconds reconnect_max{10'000};
+    std::chrono::milliseconds connect_timeout{5000};
+    std::chrono::milliseconds reply_timeout{5000};
+    std::chrono::milliseconds ping_interval{5000};  ///< Silence after which the server is asked whether it is there.
+};
+
+/// Who uses a RedisConnection. Any of these calls may send() or drop(), but must not destroy the connection.
+class RedisOwner {
+  public:
+    /// Logged in; replies are flowing.
+    virtual void on_redis_up() = 0;
+
+    /// Lost, or not reached for a reason that is new: once per cause, not per attempt.
+    virtual void on_redis_down(const Error& error) = 0;
+
+    /// Messages of the subscribed channels, in order: all that one read brought.
+    virtual void on_redis_messages(const std::vector<RedisReply>& messages) = 0;
+
+  protected:
+    ~RedisOwner() = default;
+};
+
+class RedisConnection final : private StreamOwner {
+  public:
+    using OnReplies = std::move_only_function<void(Result<std::vector<RedisReply>>)>;
+
+    // 4,096 pipelines and 64 MiB: far above what the prefetch lets happen, so reaching it means that the server does not read.
+    static constexpr std::size_t kPendingMax = 4096;
+    static constexpr std::size_t kUnsentBytesMax = std::size_t{64} << 20;
+
+    RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions options);
+    /// Calls nobody: commands under way are forgotten.
+    ~RedisConnection() = default;
+
+    /// Begins to connect, at once, and never stops trying.
+    void start();
+
+    /// Sends `commands` in one piece; `done` gets their replies in order, error replies included. While the connection is down, or
+    /// beyond the bounds above, it gets an Error at once.
+    /// Errors: unavailable (down, lost), timeout (no reply in time), overloaded.
+    void send(const RedisCommands& commands, OnReplies done);
+
+    /// Gives up this connection for `error` and tries a new one.
+    void drop(Error error);
+
+    bool is_up() const { return up_; }
+
+    /// How often it has come back.
+    std::uint64_t reconnects() const { return reconnects_; }
+
+  private:
+    struct Pending {
+        std::size_t awaited;
+        std::vector<RedisReply> replies;
+        OnReplies done;
+    };
+
+    void on_open() override;
+    void on_bytes(std::string_view bytes) override;
+    void on_closed(const Error& error) override;
+    void log_in();
+    void on_logged_in(const std::vector<RedisReply>& replies);
+    void enqueue(const RedisCommands& commands, OnReplies done);
+    Result<void> take(RedisReply reply);
+    void on_timer();
+
+    Loop& loop_;
+    RedisOwner& owner_;
+    const RedisOptions options_;
+
+    Stream stream_;
+    std::unique_ptr<RedisReader> reader_;  // Lives as long as one connection, so that its address names it.
+    std::deque<Pending> pending_;
+    std::vector<RedisReply> messages_;
+    bool up_ = false;
+    Instant up_since_;
+    Timer watch_;  // Due: with commands pending the server is dead, otherwise it is asked.
+
+    Backoff backoff_;
+    Timer retry_;
+    std::string reported_;  // The cause that the owner knows; empty: he thinks we are up, or nothing yet.
+    std::uint64_t ups_ = 0;
+    std::uint64_t reconnects_ = 0;
+};
+
+}  // namespace boardbus::transport

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/redis_protocol.h"
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <utility>
+
+namespace boardbus::transport {
+namespace {
+
+// Idle, the reader keeps at most this much.
+constexpr std::size_t kKeptBufferBytes = std::size_t{1} << 20;
+
+constexpr std::array<std::string_view, 15> kUnavailable{
+    "LOADING", "READONLY", "OOM", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "BUSY",
+    "TRYAGAIN", "UNKILLABLE", "NOAUTH", "WRONGPASS", "NOPERM", "NOSCRIPT", "EXECABORT"};
+
+}  // namespace
+
+Error redis_error(std::string_view text) {
+    // EXEC names the error that it stands for: `EXECABORT Transaction discarded because of: OOM command not allowed ...`.
+    constexpr std::string_view kBecause = "discarded because of: ";
+    std::string_view cause = text;
+    if (const auto at = text.find(kBecause); text.starts_with("EXECABORT") && at != text.npos) {
+        cause.remove_prefix(at + kBecause.size());
+    }
+    const std::string_view code = cause.substr(0, cause.find(' '));
+    const bool away = std::ranges::find(kUnavailable, code) != kUnavailable.end() || cause.starts_with("ERR max number of clients");
+    return Error{away ? Errc::unavailable : Errc::refused, std::string(cause)};
+}
+
+RedisCommands& RedisCommands::add(std::initializer_list<std::string_view> words) {
+    bytes_ += '*';
+    bytes_ += std::to_string(words.size());
+    for (const std::string_view word : words) {
+        bytes_ += "\r\n$";
+        bytes_ += std::to_string(word.size());
+        bytes_ += "\r\n";
+        bytes_ += word;
+    }
+    bytes_ += "\r\n";
+    ++count_;
+    return *this;
+}
+
+RedisReader::RedisReader() : reader_(::redisReaderCreate()) {
+    if (!reader_) {
+        throw std::bad_alloc();
+    }
+    functions_ = *reader_->fn;
+    functions_.createArray = &create_array;
+    reader_->fn = &functions_;
+    reader_->privdata = this;
+    reader_->maxbuf = kKeptBufferBytes;
+}
+
+void RedisReader::feed(std::string_view bytes) {
+    reply_bytes_ += bytes.size();
+    ::redisReaderFeed(reader_.get(), bytes.data(), bytes.size());
+}
+
+Result<RedisReply> RedisReader::next() {
+    void* raw = nullptr;
+    if (::redisReaderGetReply(reader_.get(), &raw) != REDIS_OK) {
+        return fail(Errc::invalid, "not understood: " + std::string(reader_->errstr));
+    }
+    if (raw != nullptr) {
+        reply_elements_ = 0;
+        reply_bytes_ = reader_->len - reader_->pos;
+    } else if (reply_bytes_ > kRedisReplyBytesMax) {
+        return fail(Errc::invalid, "reply over " + std::to_string(kRedisReplyBytesMax) + " bytes");
+    }
+    return RedisReply(static_cast<redisReply*>(raw));
+}
+
+void* RedisReader::create_array(const redisReadTask* task, int elements) {
+    auto& self = *static_cast<RedisReader*>(task->privdata);
+    self.reply_elements_ += static_cast<std::size_t>(std::max(elements, 0));
+    if (self.reply_elements_ > kRedisReplyElementsMax) {
+        return nullptr;  // Ends the reader with its "out of memory".
+    }
+    static const redisReplyObjectFunctions defaults = [] {
+        const std::unique_ptr<redisReader, FreeReader> reader(::redisReaderCreate());
+        return *reader->fn;
+    }();
+    return defaults.createArray(task, elements);
+}
+
+}  // namespace boardbus::transport
