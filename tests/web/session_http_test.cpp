@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include "web/edge_fixture.h"
+
+namespace boardbus::web {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+class HttpSessionTest : public EdgeTest {
+  protected:
+    std::string ask(std::string_view request) {
+        Client client = connect();
+        client.send(request);
+        return client.now();
+    }
+
+    static std::string post(std::string_view body, std::string_view token = "secret") {
+        return "POST /boards/b1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + std::string(token) +
+               "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+    }
+};
+
+TEST_F(HttpSessionTest, SaysWhetherItLivesAndIsReady) {
+    EXPECT_THAT(ask(get("/healthz")), AllOf(HasSubstr("200 OK"), HasSubstr(R"({"status":"ok"})")));
+    EXPECT_THAT(ask(get("/readyz")), AllOf(HasSubstr(" 503 "), HasSubstr(R"({"status":"starting","event_pipeline_ready":false})")));
+    readiness.set(Readiness::State::ready);
+    EXPECT_THAT(ask(get("/readyz")), AllOf(HasSubstr(" 200 "), HasSubstr(R"({"status":"ready","event_pipeline_ready":true})")));
+}
+
+TEST_F(HttpSessionTest, AnswersUnknownPathsAndWrongMethods) {
+    EXPECT_THAT(ask(get("/nothing")), AllOf(HasSubstr(" 404 "), HasSubstr(R"({"detail":"Not Found"})")));
+    EXPECT_THAT(ask("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
+                AllOf(HasSubstr(" 405 "), HasSubstr("Allow: GET, HEAD")));
+    EXPECT_THAT(ask("DELETE /boards/b/messages HTTP/1.1\r\nHost: x\r\n\r\n"), AllOf(HasSubstr(" 405 "), HasSubstr("Allow: POST\r\n")));
+}
+
+TEST_F(HttpSessionTest, AnswersPipelinedRequestsInOrderOnOneConnection) {
+    Client client = connect();
+    client.send(get("/healthz") + get("/nothing") + get("/healthz", "Connection: close\r\n"));
+
+    const std::string answers = client.until_end();
+
+    EXPECT_LT(answers.find(" 200 "), answers.find(" 404 "));
+    EXPECT_LT(answers.find(" 404 "), answers.rfind(" 200 "));
+}
+
+TEST_F(HttpSessionTest, KeepsPipelinedRequestsUntilTheBusHasAnswered) {
+    bus.keeping = true;
+    Client client = connect();
+    client.send(post(R"({"action":"a"})") + get("/healthz"));
+    EXPECT_EQ(client.now(), "");
+
+    bus.answer_all();
+
+    const std::string answers = client.now();
+    EXPECT_THAT(answers, HasSubstr(" 202 "));
+    EXPECT_LT(answers.find(" 202 "), answers.find(" 200 "));
+}
+
+TEST_F(HttpSessionTest, AnswersAPostWithWhatTheBusDid) {
+    EXPECT_THAT(ask(post(R"({"action":"a","correlation_id":"c\"1"})")),
+                AllOf(HasSubstr(" 202 "), HasSubstr(R"({"event_id":")"), HasSubstr(R"(,"correlation_id":"c\"1"})")));
+    EXPECT_THAT(ask(post("nothing")), AllOf(HasSubstr(" 400 "), HasSubstr("Messages must be valid JSON objects.")));
+    EXPECT_THAT(ask(post("{}")), AllOf(HasSubstr(" 422 "), HasSubstr(R"("type":"missing")")));
+    EXPECT_THAT(ask(post("{}", "wrong")), AllOf(HasSubstr(" 401 "), HasSubstr("detail")));
+    bus.outcome = board::PublishOutcome::rejected;
+    EXPECT_THAT(ask(post(R"({"action":"a"})")),
+                AllOf(HasSubstr(" 503 "), HasSubstr("Retry-After: "), HasSubstr(R"({"outcome":"rejected"})")));
+    bus.outcome = board::PublishOutcome::unknown;
+    EXPECT_THAT(ask(post(R"({"action":"a"})")), HasSubstr(R"({"outcome":"unknown"})"));
+}
+
+TEST_F(HttpSessionTest, RefusesWhatIsTooLarge) {
+    options.max_message_bytes = 100;
+    EXPECT_THAT(ask(post(std::string(101, ' '))), HasSubstr(" 413 "));
+    EXPECT_THAT(ask(get("/healthz", "X-Long: " + std::string(20'000, 'x') + "\r\n")), HasSubstr(" 431 "));
+}
+
+TEST_F(HttpSessionTest, HeadHasTheHeadersOnly) {
+    const std::string answer = ask("HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+
+    EXPECT_THAT(answer, AllOf(HasSubstr("Content-Length: 15"), Not(HasSubstr("status"))));
+}
+
+TEST_F(HttpSessionTest, CountsRequestsOfAnAddressExceptProbes) {
+    options.default_rate_limit = RateLimit{2, std::chrono::seconds(60)};
+
+    EXPECT_THAT(ask(get("/nothing")), HasSubstr(" 404 "));
+    EXPECT_THAT(ask(get("/nothing")), HasSubstr(" 404 "));
+    EXPECT_THAT(ask(get("/nothing")), AllOf(HasSubstr(" 429 "), HasSubstr("Retry-After"), HasSubstr("Rate limit exceeded")));
+    EXPECT_THAT(ask(get("/healthz")), HasSubstr(" 200 "));
+    EXPECT_THAT(ask(get("/metrics")), AllOf(HasSubstr(" 200 "), HasSubstr("advanced_http_requests_total")));
+}
+
+TEST_F(HttpSessionTest, StreamsAllBoardsAsChunksOrSome) {
+    Client all = connect();
+    all.send(get("/sse/activity?token=secret"));
+    Client some = connect();
+    some.send(get("/sse/activity?board=b2&board=b1&board=b1", "Authorization: Bearer secret\r\n"));
+    Client other = connect();
+    other.send(get("/sse/boards/b2?token=secret"));
+    for (Client* client : {&all, &some, &other}) {
+        EXPECT_THAT(client->until("\r\n\r\n"),
+                    AllOf(HasSubstr("text/event-stream"), HasSubstr("Transfer-Encoding: chunked"), HasSubstr("X-Accel-Buffering: no")));
+    }
+
+    ask(post(R"({"action":"two\nlines"})"));
+
+    const std::string event = all.now();
+    EXPECT_THAT(event, AllOf(HasSubstr("event: two lines\ndata: {"), HasSubstr("\n\n\r\n")));
+    EXPECT_EQ(event.find("id: "), 10U);
+    EXPECT_EQ(std::stoul(event.substr(0, 8), nullptr, 16), event.size() - 12);
+    EXPECT_EQ(some.now(), event);
+    EXPECT_EQ(other.now(), "");
+}
+
+TEST_F(HttpSessionTest, EndsAStreamProperlyWhenGoingAway) {
+    Client stream = connect();
+    stream.send(get("/sse/activity?token=secret"));
+    stream.until("\r\n\r\n");
+    bool done = false;
+
+    edge().drain(std::chrono::seconds(5), [&] { done = true; });
+
+    EXPECT_EQ(stream.until_end(), "0\r\n\r\n");
+    stream.hang_up();
+    loop.turn(std::chrono::milliseconds(10));
+    loop.turn(std::chrono::milliseconds(10));
+    EXPECT_TRUE(done);
+}
+
+TEST_F(HttpSessionTest, RefusesAStreamWithoutToken) {
+    EXPECT_THAT(ask(get("/sse/activity")), AllOf(HasSubstr(" 401 "), HasSubstr(R"({"detail":")")));
+}
+
+TEST_F(HttpSessionTest, HeartbeatsAQuietStreamOnly) {
+    options.sse_heartbeat = std::chrono::seconds(0);
+    Client stream = connect();
+    stream.send(get("/sse/activity?token=secret"));
+
+    EXPECT_THAT(stream.until("{}\n\n"), HasSubstr("event: heartbeat\ndata: {}\n\n"));
+}
+
+TEST_F(HttpSessionTest, SaysTimeoutToARequestThatDoesNotEnd) {
+    options.header_timeout = std::chrono::seconds(0);
+    Client client = connect();
+    client.send("GET / HTTP/1.1\r\nHost");
+
+    EXPECT_THAT(client.until_end(), HasSubstr(" 408 "));
+}
+
+}  // namespace
+}  // namespace boardbus::web

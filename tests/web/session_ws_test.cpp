@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include "web/edge_fixture.h"
+#include "web/ws_codec.h"
+
+namespace boardbus::web {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class WsSessionTest : public EdgeTest {};
+
+std::string close_frame(std::uint16_t code, std::string_view reason) {
+    std::string frame;
+    append_close(frame, code, reason);
+    return frame;
+}
+
+TEST_F(WsSessionTest, SendsEachEventToEverySocketOfTheBoardAndToNoOther) {
+    Client sender = open_ws();
+    Client neighbour = open_ws();
+    Client stranger = open_ws("/ws/boards/b2?token=secret");
+
+    sender.send(client_frame(R"({"action":"draw","payload":{"x":1.0}})"));
+
+    for (Client* client : {&sender, &neighbour}) {
+        const std::string event = client->now();
+        EXPECT_THAT(event, HasSubstr(R"("action":"draw")"));
+        EXPECT_THAT(event, HasSubstr(R"("payload":{"x":1.0})"));
+        EXPECT_THAT(event, HasSubstr(R"("active_connections":2)"));
+    }
+    EXPECT_EQ(stranger.now(), "");
+}
+
+TEST_F(WsSessionTest, CountsConnectionsDownWhenASocketGoes) {
+    Client one = open_ws();
+    Client two = open_ws();
+    two.hang_up();
+    loop.turn(std::chrono::milliseconds(10));
+
+    EXPECT_EQ(hub.websockets("b1"), 1U);
+    EXPECT_EQ(occupancy.websockets.taken(), 1U);
+    EXPECT_EQ(occupancy.sockets.taken(), 1U);
+}
+
+TEST_F(WsSessionTest, AnswersWhatIsNoMessageAndStaysOpen) {
+    Client client = open_ws();
+
+    client.send(client_frame("[1]"));
+    EXPECT_THAT(client.until("}"), HasSubstr(R"({"kind":"error","reason":"invalid_json","detail":"Messages must be valid JSON objects."})"));
+    client.send(client_frame("{}"));
+    EXPECT_THAT(client.until("]}"), HasSubstr(R"("reason":"validation_error")"));
+    client.send(client_frame("hi", 9));
+    EXPECT_EQ(client.until("hi"), "\x8a\x02hi");
+}
+
+TEST_F(WsSessionTest, TellsTheSenderWhenTheBusDidNotTakeTheMessage) {
+    Client client = open_ws();
+    bus.outcome = board::PublishOutcome::rejected;
+
+    client.send(client_frame(R"({"action":"a"})"));
+
+    EXPECT_THAT(client.until("}"), HasSubstr(R"("reason":"event_bus_failure")"));
+}
+
+TEST_F(WsSessionTest, ClosesAWrongTokenWith4401AfterTheHandshake) {
+    Client client = open_ws("/ws/boards/b1?token=wrong");
+
+    EXPECT_THAT(client.now(), HasSubstr("\x11\x31"));  // 4401
+    EXPECT_EQ(hub.websockets("b1"), 0U);
+}
+
+TEST_F(WsSessionTest, RefusesInTheOrderOfTheContract) {
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_TRUE(occupancy.websockets.take());
+    }
+    Client no_board = connect();
+    no_board.send(handshake("/ws/boards/%FF?token=wrong", "Origin: https://evil.example\r\n"));
+    Client origin = connect();
+    origin.send(handshake("/ws/boards/b?token=wrong", "Origin: https://evil.example\r\n"));
+    Client token = open_ws("/ws/boards/b?token=wrong");
+    Client full = open_ws("/ws/boards/b?token=secret");
+
+    EXPECT_THAT(no_board.until("\r\n"), HasSubstr(" 404 "));
+    EXPECT_THAT(origin.until("\r\n"), HasSubstr(" 403 "));
+    EXPECT_THAT(token.now(), HasSubstr("\x11\x31"));
+    EXPECT_THAT(full.now(), HasSubstr("\x03\xf5"));  // 1013
+    EXPECT_EQ(occupancy.websockets.taken(), 100U);
+}
+
+TEST_F(WsSessionTest, StopsReadingAtSixtyFourUnansweredMessagesAndGoesOnLater) {
+    Client client = open_ws();
+    bus.keeping = true;
+    std::string many;
+    for (int i = 0; i < 100; ++i) {
+        many += client_frame(R"({"action":"a"})");
+    }
+
+    client.send(many);
+    client.now();
+    EXPECT_EQ(bus.published.size(), 64U);
+    bus.answer_all();
+    client.now();
+
+    EXPECT_EQ(bus.published.size(), 100U);
+}
+
+TEST_F(WsSessionTest, ForgetsAnAnswerWhoseSocketHasGone) {
+    Client client = open_ws();
+    bus.keeping = true;
+    client.send(client_frame(R"({"action":"a"})"));
+    client.now();
+    client.hang_up();
+    loop.turn(std::chrono::milliseconds(10));
+    Client other = open_ws();
+
+    bus.outcome = board::PublishOutcome::unknown;
+    bus.answer_all();
+
+    EXPECT_THAT(other.now(), Not(HasSubstr("event_bus_failure")));
+}
+
+TEST_F(WsSessionTest, LimitsTheMessagesOfASocketWhenToldTo) {
+    options.message_rate_limit = RateLimit{2, std::chrono::seconds(60)};
+    Client client = open_ws();
+
+    for (int i = 0; i < 3; ++i) {
+        client.send(client_frame(R"({"action":"a"})"));
+    }
+
+    EXPECT_THAT(client.until("rate_limited"), HasSubstr(R"("kind":"error")"));
+    EXPECT_EQ(bus.published.size(), 2U);
+}
+
+TEST_F(WsSessionTest, AnswersACloseFrameAndEnds) {
+    Client client = open_ws();
+
+    client.send(client_frame("\x03\xe8", 8));
+
+    EXPECT_EQ(client.until_end(), close_frame(1000, ""));
+    EXPECT_EQ(edge().session_count(), 0U);
+}
+
+TEST_F(WsSessionTest, ClosesAReaderThatDoesNotKeepUpWith1013AndServesTheOthers) {
+    Client slow = open_ws();
+    Client quick = open_ws();
+    const std::string message = client_frame(R"({"action":"a","payload":{"text":")" + std::string(50'000, 'x') + R"("}})");
+
+    std::size_t got = 0;
+    for (int i = 0; i < 20; ++i) {
+        quick.send(message);
+        got += quick.until("active_connections").size();
+        quick.now();
+    }
+    loop.turn(std::chrono::milliseconds(0));
+
+    EXPECT_GT(got, 20U * 50'000U);
+    EXPECT_EQ(hub.websockets("b1"), 1U);
+    EXPECT_THAT(slow.now(), HasSubstr("\x03\xf5reader too slow"));
+    EXPECT_LE(slow_budget.used(), 512U << 10U);
+}
+
+TEST_F(WsSessionTest, SaysGoingAwayOnceNothingIsOwedToTheSender) {
+    Client idle = open_ws();
+    Client busy = open_ws();
+    bus.keeping = true;
+    busy.send(client_frame(R"({"action":"a"})"));
+    busy.now();
+    idle.now();
+    bool done = false;
+
+    edge().drain(std::chrono::seconds(5), [&] { done = true; });
+
+    EXPECT_EQ(idle.now(), close_frame(1001, "the server is going away"));
+    EXPECT_EQ(busy.now(), "");
+    bus.answer_all();
+    EXPECT_EQ(busy.now(), close_frame(1001, "the server is going away"));
+    EXPECT_FALSE(done);
+    idle.hang_up();
+    busy.hang_up();
+    loop.turn(std::chrono::milliseconds(10));
+    loop.turn(std::chrono::milliseconds(10));
+    EXPECT_TRUE(done);
+}
+
+TEST_F(WsSessionTest, CompressesForThoseWhoAskedAndNotForOthers) {
+    Client plain = open_ws();
+    Client deflating = open_ws("/ws/boards/b1?token=secret", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+
+    plain.send(client_frame(R"({"action":"a","payload":{"text":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}})"));
+
+    EXPECT_THAT(plain.now(), HasSubstr("aaaaaaaaaaaaaaaaaaaaaaaaa"));
+    const std::string compressed = deflating.now();
+    ASSERT_FALSE(compressed.empty());
+    EXPECT_EQ(static_cast<unsigned char>(compressed[0]), 0xC1);
+    EXPECT_THAT(compressed, Not(HasSubstr("aaaaaaaaaaaaa")));
+}
+
+}  // namespace
+}  // namespace boardbus::web
