@@ -26,9 +26,22 @@ bool set(int fd, int level, int option) {
     return ::setsockopt(fd, level, option, &one, sizeof one) == 0;
 }
 
+enum class Sharing { no, yes };
+
+/// No socket, and errno, when it cannot be had.
+UniqueFd bind_socket(const sockaddr_storage& address, Sharing sharing) {
+    UniqueFd fd(::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const socklen_t size = address.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+    // Accepted sockets inherit TCP_NODELAY: one call less for each. Without it a lone small frame waits 44 ms for an ACK.
+    const bool good = fd && set(fd.get(), SOL_SOCKET, SO_REUSEADDR) && set(fd.get(), IPPROTO_TCP, TCP_NODELAY) &&
+                      (sharing == Sharing::no || set(fd.get(), SOL_SOCKET, SO_REUSEPORT)) &&
+                      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0;
+    return good ? std::move(fd) : UniqueFd();
+}
+
 }  // namespace
 
-Result<UniqueFd> open_listener(const std::string& host, std::uint16_t port) {
+Result<std::vector<UniqueFd>> open_listeners(const std::string& host, std::uint16_t port, std::size_t count) {
     const std::string where = host + ":" + std::to_string(port);
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
@@ -39,14 +52,22 @@ Result<UniqueFd> open_listener(const std::string& host, std::uint16_t port) {
         return fail(Errc::invalid, where + ": " + ::gai_strerror(error));
     }
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
-    UniqueFd fd(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    // Accepted sockets inherit TCP_NODELAY: one call less for each. Without it a lone small frame waits 44 ms for an ACK.
-    if (!fd || !set(fd.get(), SOL_SOCKET, SO_REUSEADDR) || !set(fd.get(), SOL_SOCKET, SO_REUSEPORT) ||
-        !set(fd.get(), IPPROTO_TCP, TCP_NODELAY) || ::bind(fd.get(), found->ai_addr, found->ai_addrlen) != 0 ||
-        ::listen(fd.get(), kBacklog) != 0) {
+    sockaddr_storage address{};
+    std::memcpy(&address, found->ai_addr, found->ai_addrlen);
+    // Sharing a port would also share it with another process of the same user, in silence: first see that it is free.
+    bool good = bind_socket(address, Sharing::no).get() >= 0;
+    std::vector<UniqueFd> sockets;
+    while (good && sockets.size() < count) {
+        UniqueFd fd = bind_socket(address, Sharing::yes);
+        good = fd && ::listen(fd.get(), kBacklog) == 0;
+        socklen_t size = sizeof address;
+        good = good && ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0;
+        sockets.push_back(std::move(fd));
+    }
+    if (!good) {
         return fail(Errc::unavailable, where + ": " + std::strerror(errno));
     }
-    return fd;
+    return sockets;
 }
 
 std::uint16_t bound_port(int fd) {
