@@ -26,7 +26,9 @@ Error redis_error(std::string_view text) {
         cause.remove_prefix(at + kBecause.size());
     }
     const std::string_view code = cause.substr(0, cause.find(' '));
-    const bool away = std::ranges::find(kUnavailable, code) != kUnavailable.end() || cause.starts_with("ERR max number of clients");
+    // What a script may not do, Redis 7.0 says without a code of its own.
+    const bool away = std::ranges::find(kUnavailable, code) != kUnavailable.end() ||
+                      cause.starts_with("ERR max number of clients") || cause.starts_with("ERR The user executing the script");
     return Error{away ? Errc::unavailable : Errc::refused, std::string(cause)};
 }
 

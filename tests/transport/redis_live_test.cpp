@@ -1,0 +1,392 @@
+// RedisBus and RedisFeed against a real redis-server that the test starts. SKIPPED where there is none.
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "transport/redis_bus.h"
+#include "transport/redis_feed.h"
+#include "transport/redis_server.h"
+
+namespace boardbus::transport {
+namespace {
+
+using namespace std::chrono_literals;
+using board::CommitRequest;
+using Status = board::CommitResult::Status;
+using testing::ElementsAre;
+
+class LiveRedis : public testing::Test, public board::ActivitySink {
+  protected:
+    void SetUp() override {
+        if (!find_program("redis-server")) {
+            GTEST_SKIP() << "SKIPPED: no redis-server in PATH";
+        }
+    }
+
+    void on_activities(const std::vector<std::string_view>& activities) override {
+        seen_.insert(seen_.end(), activities.begin(), activities.end());
+    }
+
+    RedisOptions redis() const {
+        RedisOptions options;
+        options.url.endpoint = {.host = "127.0.0.1", .port = server_.port()};
+        options.reconnect_initial = 20ms;
+        options.reconnect_max = 50ms;
+        options.reply_timeout = 500ms;
+        return options;
+    }
+
+    void bring_up() {
+        server_.start();
+        bus_ = std::make_unique<RedisBus>(loop_, RedisBusOptions{.redis = redis(), .prefix = "p", .ttl = 100s, .channel = "ch"},
+                                          [](const Result<void>&) {});
+        feed_ = std::make_unique<RedisFeed>(loop_, redis(), "ch", *this, [](const Result<void>&) {});
+        client_ = std::make_unique<RedisClient>(loop_, redis());
+        bus_->start();
+        feed_->start();
+        run_until([this] { return bus_->is_up() && feed_->is_live(); });
+    }
+
+    template <typename Condition>
+    void run_until(Condition condition) {
+        const auto deadline = std::chrono::steady_clock::now() + 10s;
+        while (!condition() && std::chrono::steady_clock::now() < deadline) {
+            loop_.turn(20ms);
+        }
+        ASSERT_TRUE(condition());
+    }
+
+    static CommitRequest request(std::string key, std::string fingerprint = "aaaaaaaaaaaaaaaa") {
+        return {.idempotency_key = key, .fingerprint = std::move(fingerprint), .event_id = "id-" + key, .board_id = "b", .activity = key};
+    }
+
+    std::vector<Status> commit(std::vector<CommitRequest> batch) {
+        std::optional<std::vector<Status>> statuses;
+        bus_->commit(std::move(batch), [&](std::vector<board::CommitResult> results) {
+            statuses.emplace();
+            details_.clear();
+            for (const auto& result : results) {
+                statuses->push_back(result.status);
+                details_ += result.detail + "\n";
+            }
+        });
+        run_until([&] { return statuses.has_value(); });
+        return statuses.value_or(std::vector<Status>{});
+    }
+
+    std::optional<Error> probe() {
+        std::optional<Result<void>> outcome;
+        bus_->probe([&](Result<void> result) { outcome = std::move(result); });
+        run_until([&] { return outcome.has_value(); });
+        return *outcome ? std::nullopt : std::optional(outcome->error());
+    }
+
+    Loop loop_;
+    RedisServer server_;
+    std::unique_ptr<RedisBus> bus_;
+    std::unique_ptr<RedisFeed> feed_;
+    std::unique_ptr<RedisClient> client_;
+    std::vector<std::string> seen_;
+    std::string details_;
+};
+
+TEST_F(LiveRedis, FreshIsPublishedOnceAndThenADuplicate) {
+    bring_up();
+
+    EXPECT_THAT(commit({request("k1"), request("k2"), request("k1")}), ElementsAre(Status::fresh, Status::fresh, Status::duplicate));
+    EXPECT_THAT(commit({request("k2")}), ElementsAre(Status::duplicate));
+
+    run_until([this] { return seen_.size() == 2; });
+    EXPECT_THAT(seen_, ElementsAre("k1", "k2"));
+    EXPECT_EQ(client_->call({"GET", "p:k1"}), "aaaaaaaaaaaaaaaa id-k1");
+}
+
+TEST_F(LiveRedis, MarksLiveForTheirTtlAndDuplicatesRenewIt) {
+    bring_up();
+    commit({request("k")});
+    EXPECT_EQ(client_->call({"TTL", "p:k"}), "100");
+
+    client_->call({"EXPIRE", "p:k", "5"});
+    commit({request("k")});
+
+    EXPECT_EQ(client_->call({"TTL", "p:k"}), "100");
+}
+
+TEST_F(LiveRedis, SameKeyWithAnotherTextIsAConflictAndPublishedOnce) {
+    bring_up();
+    commit({request("k")});
+
+    EXPECT_THAT(commit({request("k", "bbbbbbbbbbbbbbbb"), request("k", "bbbbbbbbbbbbbbbb")}),
+                ElementsAre(Status::conflict, Status::duplicate));
+
+    run_until([this] { return seen_.size() == 2; });
+    EXPECT_EQ(client_->call({"TTL", "p:k:bbbbbbbbbbbbbbbb"}), "100");
+}
+
+TEST_F(LiveRedis, MarkOfAnotherImplementationIsADuplicate) {
+    bring_up();
+    client_->call({"SET", "p:k", "1"});
+    client_->call({"SET", "p:l", "7f1e4a06-9a4e-4bb0-8f5e-0f8f8f8f8f8f"});
+
+    EXPECT_THAT(commit({request("k"), request("l")}), ElementsAre(Status::duplicate, Status::duplicate));
+    EXPECT_TRUE(seen_.empty());
+}
+
+TEST_F(LiveRedis, KeyOfAnotherTypeFailsAloneAndSaysWhy) {
+    bring_up();
+    client_->call({"LPUSH", "p:k", "x"});
+
+    EXPECT_THAT(commit({request("a"), request("k"), request("b")}), ElementsAre(Status::fresh, Status::failed, Status::fresh));
+    EXPECT_NE(details_.find("WRONGTYPE"), std::string::npos) << details_;
+}
+
+TEST_F(LiveRedis, ForgottenScriptIsLoadedAgainWithoutAHole) {
+    bring_up();
+    commit({request("a")});
+
+    client_->call({"SCRIPT", "FLUSH"});
+    EXPECT_THAT(commit({request("b"), request("c"), request("d")}), ElementsAre(Status::fresh, Status::fresh, Status::fresh));
+
+    run_until([this] { return seen_.size() == 4; });
+    EXPECT_THAT(seen_, ElementsAre("a", "b", "c", "d"));
+}
+
+TEST_F(LiveRedis, FlushBetweenBatchesUnderWayKeepsTheirOrder) {
+    bring_up();
+    commit({request("a")});
+    int batches = 0;
+
+    // The last two are under way together when they learn that the script is gone.
+    bus_->commit({request("b")}, [&](const auto&) { ++batches; });
+    loop_.turn(0ms);
+    client_->call({"SCRIPT", "FLUSH"});
+    bus_->commit({request("c"), request("d")}, [&](const auto&) { ++batches; });
+    bus_->commit({request("e")}, [&](const auto&) { ++batches; });
+    run_until([&] { return batches == 3 && seen_.size() == 5; });
+
+    EXPECT_THAT(seen_, ElementsAre("a", "b", "c", "d", "e"));
+}
+
+TEST_F(LiveRedis, FullMemoryIsUnavailableAndHasNoEffect) {
+    bring_up();
+    client_->call({"CONFIG", "SET", "maxmemory", "1"});
+
+    EXPECT_THAT(commit({request("a"), request("b")}), ElementsAre(Status::unavailable, Status::unavailable));
+    EXPECT_NE(details_.find("OOM"), std::string::npos) << details_;
+    EXPECT_EQ(probe().value_or(Error{}).code, Errc::unavailable);
+    EXPECT_EQ(client_->call({"EXISTS", "p:a", "p:b"}), "0");
+    EXPECT_TRUE(seen_.empty());
+
+    client_->call({"CONFIG", "SET", "maxmemory", "0"});
+    EXPECT_THAT(commit({request("a"), request("b")}), ElementsAre(Status::fresh, Status::fresh));
+    EXPECT_FALSE(probe());
+}
+
+TEST_F(LiveRedis, TooFewReplicasIsUnavailable) {
+    bring_up();
+    client_->call({"CONFIG", "SET", "min-replicas-to-write", "1"});
+
+    EXPECT_THAT(commit({request("a")}), ElementsAre(Status::unavailable));
+    EXPECT_NE(details_.find("NOREPLICAS"), std::string::npos) << details_;
+    EXPECT_EQ(client_->call({"EXISTS", "p:a"}), "0");
+}
+
+TEST_F(LiveRedis, ReplicaIsUnavailableAndLeft) {
+    bring_up();
+    client_->call({"REPLICAOF", "127.0.0.1", "1"});
+    client_->call({"CONFIG", "SET", "replica-serve-stale-data", "yes"});
+
+    EXPECT_THAT(commit({request("a")}), ElementsAre(Status::unavailable));
+    EXPECT_NE(details_.find("READONLY"), std::string::npos) << details_;
+    run_until([this] { return bus_->reconnects() == 1; });
+}
+
+TEST_F(LiveRedis, RefusedPublishLeavesNoClaim) {
+    bring_up();
+    client_->call({"ACL", "SETUSER", "default", "resetchannels", "&elsewhere"});
+
+    EXPECT_THAT(commit({request("a")}), ElementsAre(Status::unavailable));
+    EXPECT_NE(details_.find("publish"), std::string::npos) << details_;
+    EXPECT_EQ(client_->call({"EXISTS", "p:a"}), "0");
+}
+
+TEST_F(LiveRedis, KilledServerIsUnavailableAndComesBack) {
+    bring_up();
+    commit({request("a")});
+
+    server_.kill();
+    EXPECT_THAT(commit({request("b")}), ElementsAre(Status::unavailable));
+    run_until([this] { return !bus_->is_up() && !feed_->is_live(); });
+    EXPECT_EQ(probe().value_or(Error{}).code, Errc::unavailable);
+    server_.start();
+    run_until([this] { return bus_->is_up() && feed_->is_live(); });
+
+    EXPECT_EQ(bus_->reconnects(), 1U);
+    EXPECT_THAT(commit({request("b")}), ElementsAre(Status::fresh));
+    run_until([this] { return seen_.size() == 2; });
+}
+
+TEST_F(LiveRedis, StoppedServerRunsIntoTheDeadline) {
+    bring_up();
+    server_.signal(SIGSTOP);
+
+    EXPECT_THAT(commit({request("a")}), ElementsAre(Status::unavailable));
+    EXPECT_NE(details_.find("no reply within 500 ms"), std::string::npos) << details_;
+    server_.signal(SIGCONT);
+    run_until([this] { return bus_->is_up(); });
+
+    // What was sent before the deadline happened all the same; sending it again is safe.
+    EXPECT_THAT(commit({request("a")}), ElementsAre(Status::duplicate));
+}
+
+TEST_F(LiveRedis, AttemptsAreCounted) {
+    bring_up();
+    std::vector<std::int64_t> counts;
+
+    for (int i = 0; i < 3; ++i) {
+        bus_->count_attempt("m1", [&](Result<std::int64_t> count) { counts.push_back(count.value_or(-1)); });
+    }
+    run_until([&] { return counts.size() == 3; });
+
+    EXPECT_THAT(counts, ElementsAre(1, 2, 3));
+    EXPECT_EQ(client_->call({"TTL", "advanced:attempts:m1"}), "3600");
+}
+
+TEST_F(LiveRedis, LargeEventsAndLargeBatchesPass) {
+    bring_up();
+    std::vector<CommitRequest> batch;
+    for (int i = 0; i < 300; ++i) {
+        batch.push_back(request("k" + std::to_string(i)));
+    }
+    batch.push_back(request("big"));
+    batch.back().activity = std::string(4 << 20, 'z');
+
+    const auto statuses = commit(std::move(batch));
+
+    EXPECT_THAT(statuses, testing::Each(Status::fresh));
+    run_until([this] { return seen_.size() == 301; });
+    EXPECT_EQ(seen_.back().size(), std::size_t{4} << 20);
+    EXPECT_EQ(seen_[299], "k299");
+}
+
+TEST_F(LiveRedis, UserAndPasswordAreNeeded) {
+    server_.start();
+    RedisClient admin(loop_, redis());
+    EXPECT_EQ(admin.call({"ACL", "SETUSER", "me", "on", ">pw", "~*", "&*", "+@all"}), "OK");
+    std::vector<std::string> reasons;
+    RedisBusOptions options{.redis = redis()};
+    options.redis.url.user = "me";
+    options.redis.url.password = "wrong";
+
+    RedisBus refused(loop_, options, [&](Result<void> state) { reasons.push_back(state ? "" : state.error().detail); });
+    refused.start();
+    run_until([&] { return !reasons.empty(); });
+    EXPECT_NE(reasons[0].find("WRONGPASS"), std::string::npos) << reasons[0];
+
+    options.redis.url.password = "pw";
+    options.redis.url.db = 3;
+    RedisBus accepted(loop_, options, [](const Result<void>&) {});
+    accepted.start();
+    run_until([&] { return accepted.is_up(); });
+}
+
+/// A server with TLS only, its certificate (for the name `localhost`) from an authority of the test's own.
+class LiveRedisTls : public LiveRedis {
+  protected:
+    void SetUp() override {
+        LiveRedis::SetUp();
+        if (IsSkipped()) {
+            return;
+        }
+        if (!find_program("openssl")) {
+            GTEST_SKIP() << "SKIPPED: no openssl in PATH";
+        }
+        const std::string folder = server_.folder();
+        const std::string script =
+            "cd " + folder +
+            " && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca 2>/dev/null"
+            " && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout s.key -out s.csr -subj /CN=s 2>/dev/null"
+            " && printf 'subjectAltName=DNS:localhost' > ext"
+            " && openssl x509 -req -in s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out s.pem 2>/dev/null";
+        ASSERT_EQ(std::system(script.c_str()), 0);
+        server_.start({"--port", "0", "--tls-port", std::to_string(server_.port()), "--tls-cert-file", folder + "/s.pem", "--tls-key-file",
+                       folder + "/s.key", "--tls-ca-cert-file", folder + "/ca.pem"});
+    }
+
+    RedisOptions tls(const std::string& host, const std::string& ca) const {
+        RedisOptions options = redis();
+        options.url.endpoint.host = host;
+        options.url.endpoint.tls = true;
+        options.tls.ca_file = ca.empty() ? "" : server_.folder() + "/" + ca;
+        options.tls.cert_file = server_.folder() + "/s.pem";
+        options.tls.key_file = server_.folder() + "/s.key";
+        return options;
+    }
+
+    /// Waits for an outcome other than "not listening yet": "" is up.
+    std::string outcome(const RedisOptions& options) {
+        std::optional<std::string> reason;
+        RedisBus bus(loop_, {.redis = options}, [&](Result<void> state) {
+            if (state || state.error().code == Errc::refused) {
+                reason = state ? "" : state.error().detail;
+            }
+        });
+        bus.start();
+        run_until([&] { return reason.has_value(); });
+        return reason.value_or("none");
+    }
+};
+
+TEST_F(LiveRedisTls, RightAuthorityAndNameAreAccepted) {
+    EXPECT_EQ(outcome(tls("localhost", "ca.pem")), "");
+}
+
+TEST_F(LiveRedisTls, WrongNameIsRefused) {
+    // The certificate names localhost, not the address.
+    const std::string reason = outcome(tls("127.0.0.1", "ca.pem"));
+
+    EXPECT_NE(reason.find("mismatch"), std::string::npos) << reason;
+}
+
+TEST_F(LiveRedisTls, UnknownAuthorityIsRefused) {
+    const std::string reason = outcome(tls("localhost", ""));
+
+    EXPECT_NE(reason.find("certificate"), std::string::npos) << reason;
+}
+
+TEST_F(LiveRedisTls, MissingClientCertificateIsRefusedWithItsReason) {
+    RedisOptions options = tls("localhost", "ca.pem");
+    options.tls.cert_file.clear();
+
+    const std::string reason = outcome(options);
+
+    EXPECT_NE(reason.find("certificate required"), std::string::npos) << reason;
+}
+
+TEST_F(LiveRedisTls, CarriesEventsBothWays) {
+    RedisOptions options = tls("localhost", "ca.pem");
+    RedisBus bus(loop_, {.redis = options, .channel = "ch"}, [](const Result<void>&) {});
+    RedisFeed feed(loop_, options, "ch", *this, [](const Result<void>&) {});
+    bus.start();
+    feed.start();
+    run_until([&] { return bus.is_up() && feed.is_live(); });
+    std::vector<CommitRequest> batch{request("small"), request("big"), request("last")};
+    batch[1].activity = std::string(3 << 20, 'z');
+
+    bus.commit(std::move(batch), [](const auto&) {});
+    run_until([this] { return seen_.size() == 3; });
+
+    EXPECT_EQ(seen_[1].size(), std::size_t{3} << 20);
+    EXPECT_EQ(seen_[2], "last");
+}
+
+}  // namespace
+}  // namespace boardbus::transport
