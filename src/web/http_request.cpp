@@ -33,7 +33,8 @@ bool names_version(std::string_view request_line) {
 
 /// Spec: RFC 9112 §3.2, without the authority-form, which only CONNECT has.
 bool is_target(std::string_view target) {
-    const bool known_form = target.starts_with('/') || target == "*" || target.find("://") != std::string_view::npos;
+    const auto begins = [target](std::string_view scheme) { return equals_ignoring_case(target.substr(0, scheme.size()), scheme); };
+    const bool known_form = target.starts_with('/') || target == "*" || begins("http://") || begins("https://");
     return known_form && target.find('#') == std::string_view::npos;
 }
 

@@ -150,7 +150,8 @@ std::optional<DeflateAgreement> agree_on_deflate(std::string_view offers) {
         Offer offer;
         offer.valid = reader.token() == "permessage-deflate";
         while (reader.take(';')) {
-            Parameter parameter{.name = reader.token()};
+            Parameter parameter;
+            parameter.name = reader.token();
             parameter.has_value = reader.take('=');
             parameter.value = parameter.has_value ? reader.value() : std::string_view();
             offer.add(parameter);

@@ -123,11 +123,15 @@ TEST(HttpInput, RefusesOtherVersions_Rfc9110Section15_6_6) {
 }
 
 TEST(HttpInput, RefusesMalformedRequestLines_Rfc9112Section3) {
-    for (const auto& line : {"G(T / HTTP/1.1"s, " / HTTP/1.1"s, "GET  HTTP/1.1"s, "GET /\x01 HTTP/1.1"s, "GET nowhere HTTP/1.1"s,
+    for (const auto& line : {"G(T / HTTP/1.1"s, " / HTTP/1.1"s, "GET  HTTP/1.1"s, "GET /\x01 HTTP/1.1"s, "GET nowhere HTTP/1.1"s, "GET h?t://h/ HTTP/1.1"s,
                              "GET /a#b HTTP/1.1"s, "GET / a HTTP/1.1"s, "GET / HTTP/1.1\n"s}) {
         EXPECT_THAT(events(line + "\r\nHost: h\r\n\r\n"), ElementsAre("failure 400")) << line;
     }
     EXPECT_THAT(events("\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03"s), ElementsAre("failure 400")) << "TLS on a plain port";
+}
+
+TEST(HttpInput, TakesAbsoluteTargets_Rfc9112Section3_2_2) {
+    EXPECT_THAT(events("GET HTTP://h/a HTTP/1.1\r\nHost: h\r\n\r\n"), ElementsAre("GET HTTP://h/a []"));
 }
 
 TEST(HttpInput, WantsOneHost_Rfc9112Section3_2) {
