@@ -26,22 +26,19 @@ bool set(int fd, int level, int option) {
     return ::setsockopt(fd, level, option, &one, sizeof one) == 0;
 }
 
-enum class Sharing { no, yes };
-
 /// No socket, and errno, when it cannot be had.
-UniqueFd bind_socket(const sockaddr_storage& address, Sharing sharing) {
-    UniqueFd fd(::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    const socklen_t size = address.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+UniqueFd bind_socket(const addrinfo& address, Door door) {
+    UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     // Accepted sockets inherit TCP_NODELAY: one call less for each. Without it a lone small frame waits 44 ms for an ACK.
     const bool good = fd && set(fd.get(), SOL_SOCKET, SO_REUSEADDR) && set(fd.get(), IPPROTO_TCP, TCP_NODELAY) &&
-                      (sharing == Sharing::no || set(fd.get(), SOL_SOCKET, SO_REUSEPORT)) &&
-                      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0;
+                      (door == Door::first || set(fd.get(), SOL_SOCKET, SO_REUSEPORT)) &&
+                      ::bind(fd.get(), address.ai_addr, address.ai_addrlen) == 0;
     return good ? std::move(fd) : UniqueFd();
 }
 
 }  // namespace
 
-Result<std::vector<UniqueFd>> open_listeners(const std::string& host, std::uint16_t port, std::size_t count) {
+Result<UniqueFd> open_listener(const std::string& host, std::uint16_t port, Door door) {
     const std::string where = host + ":" + std::to_string(port);
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
@@ -52,22 +49,13 @@ Result<std::vector<UniqueFd>> open_listeners(const std::string& host, std::uint1
         return fail(Errc::invalid, where + ": " + ::gai_strerror(error));
     }
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
-    sockaddr_storage address{};
-    std::memcpy(&address, found->ai_addr, found->ai_addrlen);
-    // Sharing a port would also share it with another process of the same user, in silence: first see that it is free.
-    bool good = bind_socket(address, Sharing::no).get() >= 0;
-    std::vector<UniqueFd> sockets;
-    while (good && sockets.size() < count) {
-        UniqueFd fd = bind_socket(address, Sharing::yes);
-        good = fd && ::listen(fd.get(), kBacklog) == 0;
-        socklen_t size = sizeof address;
-        good = good && ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0;
-        sockets.push_back(std::move(fd));
-    }
-    if (!good) {
+    // A socket that does not share is refused where any other listens, also one that does.
+    const bool is_free = door == Door::another || bind_socket(*found, Door::first);
+    UniqueFd fd = is_free ? bind_socket(*found, Door::another) : UniqueFd();
+    if (!fd || ::listen(fd.get(), kBacklog) != 0) {
         return fail(Errc::unavailable, where + ": " + std::strerror(errno));
     }
-    return sockets;
+    return fd;
 }
 
 std::uint16_t bound_port(int fd) {

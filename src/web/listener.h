@@ -2,11 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "base/loop.h"
 #include "base/result.h"
@@ -15,9 +13,15 @@
 
 namespace boardbus::web {
 
-/// Opens `count` listening sockets on one port; port 0 takes a free one. `host` is an address or a name. Blocks while a name is looked up:
-/// at start only. Errors: invalid, for a name that is none; unavailable, when the port is taken, also by another boardbus, or not allowed.
-Result<std::vector<UniqueFd>> open_listeners(const std::string& host, std::uint16_t port, std::size_t count);
+/// The loops of one process share a port; two processes must not, though the kernel would let them.
+enum class Door {
+    first,    ///< Somebody who listens there already is an error.
+    another,  ///< Beside the first.
+};
+
+/// Opens a listening socket; port 0 takes a free one. `host` is an address or a name. Blocks while a name is looked up: at start only.
+/// Errors: invalid, for a name that is none; unavailable, when the port is taken or not allowed.
+Result<UniqueFd> open_listener(const std::string& host, std::uint16_t port, Door door = Door::another);
 
 /// The port a socket is bound to.
 std::uint16_t bound_port(int fd);

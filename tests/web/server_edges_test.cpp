@@ -57,10 +57,10 @@ class TcpClient {
 class ServerTest : public EdgeTest {
   protected:
     ServerTest() {
-        auto listeners = open_listeners("127.0.0.1", 0, 2);
-        port = bound_port(listeners->front().get());
-        first.listen(std::move(listeners->front()));
-        second.listen(std::move(listeners->back()));
+        auto listener = open_listener("127.0.0.1", 0, Door::first);
+        port = bound_port(listener->get());
+        first.listen(std::move(*listener));
+        second.listen(std::move(*open_listener("127.0.0.1", port)));
         bus_thread = std::thread([this] { loop.run(); });
         other_thread = std::thread([this] { other_loop.run(); });
     }
@@ -129,18 +129,18 @@ TEST_F(ServerTest, DrainsBothLoops) {
 }
 
 TEST(Listener, NamesThePortThatIsTakenAlsoByOneOfItsKind) {
-    const auto first = open_listeners("127.0.0.1", 0, 1);
+    const auto first = open_listener("127.0.0.1", 0, Door::first);
     ASSERT_TRUE(first.has_value());
-    const std::uint16_t taken = bound_port(first->front().get());
+    const std::uint16_t taken = bound_port(first->get());
 
-    const auto second = open_listeners("127.0.0.1", taken, 1);
+    const auto second = open_listener("127.0.0.1", taken, Door::first);
 
     ASSERT_FALSE(second.has_value());
     EXPECT_EQ(second.error().detail, "127.0.0.1:" + std::to_string(taken) + ": Address already in use");
 }
 
 TEST(Listener, NamesTheHostThatIsNone) {
-    const auto none = open_listeners("no.such.host.invalid", 1, 1);
+    const auto none = open_listener("no.such.host.invalid", 1);
 
     ASSERT_FALSE(none.has_value());
     EXPECT_THAT(none.error().detail, HasSubstr("no.such.host.invalid:1: "));
