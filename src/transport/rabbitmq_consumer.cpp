@@ -41,6 +41,7 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
       topology_(loop, connection_, metrics, std::move(options.topology)),
       channel_(loop, connection_, *this),
       handover_(loop, metrics, copying(options.connection), topology_, [this](std::uint64_t tag) { let_go(tag); }),
+      watcher_(loop, connection_, metrics, topology_.names().dlq.name),
       backoff_(std::chrono::milliseconds(200), std::chrono::milliseconds(5000)),
       again_(loop, [this] { begin(); }),
       leave_deadline_(loop, [this] { leave_if_idle(); }) {
@@ -52,6 +53,7 @@ RabbitConsumer::~RabbitConsumer() { loop_.remove_turn_end(*this); }
 void RabbitConsumer::connect() {
     connection_.start();
     handover_.start();
+    watcher_.start();
 }
 
 void RabbitConsumer::start(board::DeliverySink& sink) {
@@ -285,6 +287,7 @@ void RabbitConsumer::end_deliveries(Then then) {
         informed->on_source_reset();
     }
     if (stopped_) {
+        watcher_.stop();
         connection_.stop([this] { handover_.stop(std::exchange(stopped_, {})); });
     } else {
         begin();

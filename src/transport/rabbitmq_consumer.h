@@ -21,6 +21,7 @@
 #include "telemetry/metrics.h"
 #include "transport/amqp_channel.h"
 #include "transport/amqp_connection.h"
+#include "transport/rabbitmq_dlq_watcher.h"
 #include "transport/rabbitmq_handover.h"
 #include "transport/rabbitmq_topology.h"
 
@@ -94,6 +95,7 @@ class RabbitConsumer final : public board::DeliverySource, private AmqpConnectio
     RabbitTopology topology_;
     AmqpChannel channel_;
     RabbitHandover handover_;
+    RabbitDlqWatcher watcher_;
     board::DeliverySink* sink_ = nullptr;  // Null: nothing is wanted.
     board::DeliverySink* informed_ = nullptr;  // Who must hear of a reset.
     Phase phase_ = Phase::closed;

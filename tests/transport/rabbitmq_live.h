@@ -10,12 +10,15 @@
 #include <chrono>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/loop.h"
 #include "base/random.h"
 #include "board/topology.h"
 #include "telemetry/metrics.h"
+#include "transport/amqp_channel.h"
 #include "transport/amqp_connection.h"
 #include "transport/url.h"
 
@@ -63,10 +66,7 @@ class LiveChannel final : private AmqpConnectionOwner, private AmqpChannelOwner 
 
     /// The answer to one request; opens the channel anew when the broker has closed it before.
     Result<amqp::Method> call(const std::function<std::string(std::uint16_t)>& request) {
-        if (!channel_.is_open()) {
-            channel_.open([](const auto&) {});
-            turn_until([this] { return channel_.is_open(); });
-        }
+        ensure_open();
         std::optional<Result<amqp::Method>> answer;
         channel_.call(request(channel_.number()), [&](Result<amqp::Method> got) { answer = std::move(got); });
         turn_until([&] { return answer.has_value(); });
@@ -74,21 +74,28 @@ class LiveChannel final : private AmqpConnectionOwner, private AmqpChannelOwner 
     }
 
     void publish(const std::string& exchange, const std::string& key, const amqp::Properties& properties, const std::string& body) {
+        ensure_open();
         std::string frames;
         amqp::publish(frames, channel_.number(), channel_.frame_max(), exchange, key, properties, body);
         channel_.send(frames);
         loop_.turn(std::chrono::milliseconds(0));
     }
 
-    /// Takes the first message of the queue, or none.
+    /// Takes the first message of the queue, or none within 3 s. Consumes, because a queue with a single active consumer refuses
+    /// basic.get.
     std::optional<AmqpMessage> take(const std::string& queue) {
         got_.reset();
-        const auto answer = call([&](std::uint16_t n) { return amqp::get(n, queue); });
+        call([](std::uint16_t n) { return amqp::qos(n, 1); });
+        call([&](std::uint16_t n) { return amqp::consume(n, queue, "test"); });
+        turn_until([this] { return got_.has_value(); }, std::chrono::seconds(3));
         if (got_) {
-            channel_.send(amqp::ack(channel_.number(), std::get<amqp::GetOk>(got_->method).tag, amqp::Multiple::no));
-            loop_.turn(std::chrono::milliseconds(0));
+            channel_.send(amqp::ack(channel_.number(), std::get<amqp::Deliver>(got_->method).tag, amqp::Multiple::no));
         }
-        return std::move(got_);
+        auto taken = std::exchange(got_, {});
+        bool closed = false;
+        channel_.close([&] { closed = true; });
+        turn_until([&] { return closed; });
+        return taken;
     }
 
     std::uint32_t depth(const std::string& queue) {
@@ -96,25 +103,36 @@ class LiveChannel final : private AmqpConnectionOwner, private AmqpChannelOwner 
         return answer ? std::get<amqp::QueueDeclareOk>(*answer).messages : 0;
     }
 
-    /// The first request that deletes a queue is this test's own: the program has none.
+    /// The program itself has no request that deletes.
     void delete_queue(const std::string& queue) {
-        call([&](std::uint16_t n) {
-            std::string payload;
-            amqp::Writer(payload).u32(50U << 16 | 40U).u16(0).short_string(queue).u8(0);
-            std::string frame;
-            amqp::put_frame(frame, amqp::FrameType::method, n, payload);
-            return frame;
-        });
+        constexpr std::uint8_t kNoWait = 4;
+        std::string payload;
+        amqp::Writer(payload).u32(50U << 16 | 40U).u16(0).short_string(queue).u8(kNoWait);
+        std::string frame;
+        amqp::put_frame(frame, amqp::FrameType::method, channel_.number(), payload);
+        channel_.send(frame);
+        depth(queue);  // A round trip: whoever comes next comes after the deletion.
     }
 
   private:
     void on_connected() override { channel_.open([](const auto&) {}); }
     void on_disconnected(const Error&) override {}
     void on_channel_lost(const Error&) override {}
-    void on_message(AmqpMessage message) override { got_ = std::move(message); }
+    void on_message(AmqpMessage message) override {
+        if (!got_) {
+            got_ = std::move(message);
+        }
+    }
 
-    void turn_until(const std::function<bool()>& condition) {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    void ensure_open() {
+        if (!channel_.is_open()) {
+            channel_.open([](const auto&) {});
+            turn_until([this] { return channel_.is_open(); });
+        }
+    }
+
+    void turn_until(const std::function<bool()>& condition, std::chrono::seconds longest = std::chrono::seconds(10)) {
+        const auto end = std::chrono::steady_clock::now() + longest;
         while (!condition() && std::chrono::steady_clock::now() < end) {
             loop_.turn(std::chrono::milliseconds(20));
         }
