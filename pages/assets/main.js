@@ -9,7 +9,8 @@ import { ActivityStream } from './stream.js';
 import { BoardView, element } from './view.js';
 
 const SETTLE_MS = 250; // The server refuses a token just after the handshake; the stream waits for that answer.
-const PENDING_MAX = 100; // Activities kept until the next frame is drawn; the feed shows no more than that.
+const DRAW_MS = 50; // Not an animation frame: a page in the background has none, and must not wake up to an empty feed.
+const PENDING_MAX = 100; // Activities kept until the next drawing; the feed shows no more than that.
 
 const settings = document.body.dataset;
 const inputs = {
@@ -91,7 +92,7 @@ function takeActivity({ event, data }) {
     return;
   }
   if (pending.length === 0) {
-    requestAnimationFrame(drawActivities);
+    setTimeout(drawActivities, DRAW_MS);
   }
   pending.push(toEvent(object));
   if (pending.length > PENDING_MAX) {
@@ -99,7 +100,7 @@ function takeActivity({ event, data }) {
   }
 }
 
-/** Once per drawn frame: a busy server has more events than a screen has frames. */
+/** Many at once: a busy server has more events than a screen has frames. */
 function drawActivities() {
   view.showActivities(pending);
   pending = [];

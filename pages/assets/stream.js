@@ -29,17 +29,16 @@ export class EventParser {
    * @returns {boolean} false when a line is longer than any that the server sends
    */
   feed(piece) {
+    if (!/[\r\n]/.test(piece) && !this.rest.endsWith('\r')) {
+      this.rest += piece; // Not searched again: a long line would cost the square of its length.
+      return this.rest.length <= LINE_MAX;
+    }
     const buffer = this.rest + piece;
+    const lineEnd = /\r\n|\r(?!$)|\n/g; // A CR at the very end may be the first half of CRLF.
     let start = 0;
-    for (;;) {
-      const offset = buffer.slice(start).search(/[\r\n]/);
-      const end = start + offset;
-      // A CR at the very end may be the first half of CRLF.
-      if (offset < 0 || (buffer[end] === '\r' && end + 1 === buffer.length)) {
-        break;
-      }
-      this.line(buffer.slice(start, end));
-      start = end + (buffer.startsWith('\r\n', end) ? 2 : 1);
+    for (let match = lineEnd.exec(buffer); match; match = lineEnd.exec(buffer)) {
+      this.line(buffer.slice(start, match.index));
+      start = lineEnd.lastIndex;
     }
     this.rest = buffer.slice(start);
     return this.rest.length <= LINE_MAX;
