@@ -18,6 +18,7 @@ export class EventParser {
   constructor(onEvent) {
     this.onEvent = onEvent;
     this.rest = '';
+    this.heldBack = false; // The rest ends with a CR that may be half of CRLF.
     /** @type {string[]} */
     this.data = [];
     this.event = '';
@@ -29,8 +30,8 @@ export class EventParser {
    * @returns {boolean} false when a line is longer than any that the server sends
    */
   feed(piece) {
-    if (!/[\r\n]/.test(piece) && !this.rest.endsWith('\r')) {
-      this.rest += piece; // Not searched again: a long line would cost the square of its length.
+    if (!/[\r\n]/.test(piece) && !this.heldBack) {
+      this.rest += piece; // Not looked at again: a long line would cost the square of its length.
       return this.rest.length <= LINE_MAX;
     }
     const buffer = this.rest + piece;
@@ -41,6 +42,7 @@ export class EventParser {
       start = lineEnd.lastIndex;
     }
     this.rest = buffer.slice(start);
+    this.heldBack = this.rest.endsWith('\r');
     return this.rest.length <= LINE_MAX;
   }
 
