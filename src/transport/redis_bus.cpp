@@ -73,7 +73,8 @@ bool is_noscript(const redisReply& reply) { return is_error(reply) && text_of(re
 
 CommitResult from_error(std::string_view text) {
     Error error = redis_error(text);
-    return {.status = error.code == Errc::unavailable ? Status::unavailable : Status::failed, .detail = std::move(error.detail)};
+    const Status status = error.code == Errc::unavailable ? Status::unavailable : Status::failed;
+    return {.status = status, .detail = std::move(error.detail)};
 }
 
 }  // namespace
@@ -115,8 +116,8 @@ void RedisBus::commit(std::vector<board::CommitRequest> batch, CommitDone done) 
 
 void RedisBus::add_commit(RedisCommands& commands, const board::CommitRequest& request) const {
     const std::string key = options_.prefix + ":" + request.idempotency_key;
-    commands.add({"EVALSHA", script_hash_, "2", key, key + ":" + request.fingerprint, ttl_, request.fingerprint, request.event_id,
-                  options_.channel, request.activity});
+    commands.add({"EVALSHA", script_hash_, "2", key, key + ":" + request.fingerprint, ttl_, request.fingerprint,
+                  request.event_id, options_.channel, request.activity});
 }
 
 void RedisBus::send(Batch batch, Script script) {
@@ -214,7 +215,7 @@ void RedisBus::count_attempt(const std::string& id, std::move_only_function<void
 
 void RedisBus::forget_attempts(const std::string& id) {
     // Unanswered on purpose: a count that stays lives an hour and needs three crashes to matter.
-    connection_.send(RedisCommands().add({"DEL", "advanced:attempts:" + id}), [](const Result<std::vector<RedisReply>>&) {});
+    connection_.send(RedisCommands().add({"DEL", "advanced:attempts:" + id}), [](const auto&) {});
 }
 
 }  // namespace boardbus::transport

@@ -33,8 +33,8 @@ void RedisConnection::send(const RedisCommands& commands, OnReplies done) {
         return done(fail(Errc::unavailable, reported_.empty() ? where + ": not connected yet" : reported_));
     }
     if (pending_.size() >= kPendingMax || stream_.unsent() >= kUnsentBytesMax) {
-        return done(fail(Errc::overloaded, where + ": pipeline full: " + std::to_string(pending_.size()) + " requests, " +
-                                               std::to_string(stream_.unsent()) + " bytes unsent"));
+        return done(fail(Errc::overloaded, where + ": pipeline full: " + std::to_string(pending_.size()) +
+                                               " requests, " + std::to_string(stream_.unsent()) + " bytes unsent"));
     }
     enqueue(commands, std::move(done));
 }
@@ -138,7 +138,8 @@ void RedisConnection::on_timer() {
         // Any answer will do, an error included.
         return enqueue(RedisCommands().add({"PING"}), [](auto) {});
     }
-    drop(Error{Errc::timeout, to_text(options_.url.endpoint) + ": no reply within " + std::to_string(options_.reply_timeout.count()) + " ms"});
+    const std::string limit = std::to_string(options_.reply_timeout.count()) + " ms";
+    drop(Error{Errc::timeout, to_text(options_.url.endpoint) + ": no reply within " + limit});
 }
 
 void RedisConnection::drop(Error error) {

@@ -7,7 +7,10 @@
 namespace boardbus::transport {
 
 RedisFeed::RedisFeed(Loop& loop, RedisOptions redis, std::string channel, board::ActivitySink& sink, OnState on_state)
-    : channel_(std::move(channel)), sink_(sink), on_state_(std::move(on_state)), connection_(loop, *this, std::move(redis)) {}
+    : channel_(std::move(channel)),
+      sink_(sink),
+      on_state_(std::move(on_state)),
+      connection_(loop, *this, std::move(redis)) {}
 
 void RedisFeed::on_redis_up() {
     connection_.send(RedisCommands().add({"SUBSCRIBE", channel_}), [this](Result<std::vector<RedisReply>> replies) {

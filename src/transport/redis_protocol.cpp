@@ -28,7 +28,8 @@ Error redis_error(std::string_view text) {
     const std::string_view code = cause.substr(0, cause.find(' '));
     // What a script may not do, Redis 7.0 says without a code of its own.
     const bool away = std::ranges::find(kUnavailable, code) != kUnavailable.end() ||
-                      cause.starts_with("ERR max number of clients") || cause.starts_with("ERR The user executing the script");
+                      cause.starts_with("ERR max number of clients") ||
+                      cause.starts_with("ERR The user executing the script");
     return Error{away ? Errc::unavailable : Errc::refused, std::string(cause)};
 }
 

@@ -28,7 +28,8 @@ struct FreeRedisReply {
 using RedisReply = std::unique_ptr<redisReply, FreeRedisReply>;
 
 inline std::string_view text_of(const redisReply& reply) {
-    const bool has_text = reply.type == REDIS_REPLY_STRING || reply.type == REDIS_REPLY_STATUS || reply.type == REDIS_REPLY_ERROR;
+    const bool has_text =
+        reply.type == REDIS_REPLY_STRING || reply.type == REDIS_REPLY_STATUS || reply.type == REDIS_REPLY_ERROR;
     return has_text ? std::string_view(reply.str, static_cast<std::size_t>(reply.len)) : std::string_view();
 }
 

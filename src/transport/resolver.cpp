@@ -86,9 +86,10 @@ void Resolver::look_up() {
             }
         }).detach();
     } catch (const std::system_error& error) {
-        mailbox_->loop->post([mailbox = mailbox_, host = wanted_->host, port = wanted_->port, text = std::string(error.what())] {
+        const std::string why = wanted_->host + ": no thread to look it up: " + error.what();
+        mailbox_->loop->post([mailbox = mailbox_, host = wanted_->host, port = wanted_->port, why] {
             if (mailbox->resolver != nullptr) {
-                mailbox->resolver->on_answer(host, port, fail(Errc::unavailable, host + ": no thread to look it up: " + text));
+                mailbox->resolver->on_answer(host, port, fail(Errc::unavailable, why));
             }
         });
     }

@@ -235,7 +235,8 @@ void Stream::decrypt() {
             owner_.on_bytes({plain_buffer.data(), size});
         }
         if (life == life_ && !count) {
-            return end(error(count.error().code == Errc::closed ? Errc::unavailable : Errc::refused, count.error().detail));
+            const Errc code = count.error().code == Errc::closed ? Errc::unavailable : Errc::refused;
+            return end(error(code, count.error().detail));
         }
         if (size < plain_buffer.size()) {
             return;
@@ -288,7 +289,8 @@ void Stream::on_timer() {
     if (state_ == State::resolving) {
         return end(last_error_);
     }
-    attempt_failed(Errc::timeout, state_ == State::securing ? "no answer to the TLS handshake in time" : "not reached in time");
+    attempt_failed(Errc::timeout,
+                   state_ == State::securing ? "no answer to the TLS handshake in time" : "not reached in time");
 }
 
 void Stream::attempt_failed(Errc code, std::string_view why) {

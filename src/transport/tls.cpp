@@ -67,7 +67,8 @@ Result<std::unique_ptr<TlsClient>> TlsClient::create(const TlsOptions& options, 
         return fail(Errc::refused, "TLS: " + last_openssl_error());
     }
     X509_VERIFY_PARAM* expected = ::SSL_get0_param(session.get());
-    ::X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    ::X509_VERIFY_PARAM_set_hostflags(expected,
+                                        X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     const bool is_address = numeric_address(host, 0).has_value();
     const bool named = is_address ? ::X509_VERIFY_PARAM_set1_ip_asc(expected, host.c_str()) == 1
                                   : ::X509_VERIFY_PARAM_set1_host(expected, host.c_str(), host.size()) == 1 &&

@@ -92,7 +92,8 @@ Checked<void> read_host(std::string_view text, Parts& parts) {
     } else {
         parts.host = host;
         const auto legal = [](char c) {
-            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                   c == '-' || c == '_';
         };
         if (parts.host.empty() || !std::ranges::all_of(parts.host, legal)) {
             return Wrong("the host must be a name, an IPv4 address or an IPv6 address in brackets");
@@ -100,7 +101,8 @@ Checked<void> read_host(std::string_view text, Parts& parts) {
     }
     const std::string_view port = text.substr(host.size());
     if (!port.empty()) {
-        const auto number = port.front() == ':' && port.size() > 1 ? decimal<std::uint16_t>(port.substr(1)) : std::nullopt;
+        const bool has_digits = port.front() == ':' && port.size() > 1;
+        const auto number = has_digits ? decimal<std::uint16_t>(port.substr(1)) : std::nullopt;
         if (!number || *number == 0) {
             return Wrong("the port must be 1 to 65535");
         }

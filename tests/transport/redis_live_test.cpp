@@ -258,6 +258,10 @@ TEST_F(LiveRedis, AttemptsAreCounted) {
 
     EXPECT_THAT(counts, ElementsAre(1, 2, 3));
     EXPECT_EQ(client_->call({"TTL", "advanced:attempts:m1"}), "3600");
+
+    bus_->forget_attempts("m1");
+    EXPECT_EQ(client_->call({"PING"}), "PONG");
+    run_until([&] { return client_->call({"EXISTS", "advanced:attempts:m1"}) == "0"; });
 }
 
 TEST_F(LiveRedis, LargeEventsAndLargeBatchesPass) {
