@@ -1,8 +1,8 @@
 // An event in every form that a reader may want, built once for the whole process.
 //
-// The hub fills a Batch on the bus loop; shards on all loops then only read it. Bytes of all events lie in one text, so that a batch costs
-// a handful of allocations whatever the number of events and readers.
-// SPDX-License-Identifier: Apache-2.0
+// The hub fills a Batch on the bus loop; shards on all loops then only read it. Bytes of all events lie in one text, so
+// that a batch costs a handful of allocations whatever the number of events and readers. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <array>
@@ -50,8 +50,8 @@ struct SseSlices {
     Slice plain;
 };
 
-/// Appends one server-sent event to `out`. CR, LF and NUL in `id` and `event` become spaces; `data` is one line of JSON, which has none.
-/// An empty `id` or `event` leaves its field out. Spec: HTML §9.2.6, RFC 9112 §7.1.
+/// Appends one server-sent event to `out`. CR, LF and NUL in `id` and `event` become spaces; `data` is one line of
+/// JSON, which has none. An empty `id` or `event` leaves its field out. Spec: HTML §9.2.6, RFC 9112 §7.1.
 SseSlices append_sse(std::string& out, std::string_view id, std::string_view event, std::string_view data);
 
 }  // namespace boardbus::hub

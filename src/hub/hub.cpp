@@ -11,8 +11,9 @@
 namespace boardbus::hub {
 namespace {
 
-// What may wait for one loop that is behind. A loop takes all that waits in one turn and coalesces it, so that this is reached only when
-// it has not finished a turn for long; then its readers have to come back rather than the process to grow.
+// What may wait for one loop that is behind. A loop takes all that waits in one turn and coalesces it, so that this is
+// reached only when it has not finished a turn for long; then its readers have to come back rather than the process to
+// grow.
 constexpr std::size_t kWaitingBytesMax = 64U << 20U;
 
 }  // namespace
@@ -27,7 +28,8 @@ void Hub::report(const Shard& shard, std::string_view board, Form form, int chan
         count(shard, std::string(board), form, change);
         return;
     }
-    // Bound: two posts in the life of a connection and board, and a loop accepts a bounded number of connections a turn.
+    // Bound: two posts in the life of a connection and board, and a loop accepts a bounded number of connections a
+    // turn.
     bus_loop_.post([this, &shard, board = std::string(board), form, change] { count(shard, board, form, change); });
 }
 
@@ -101,7 +103,8 @@ void Hub::add_event(Batch& batch, const board::ActivityView& activity) {
     if (board.of(Form::ws_deflate) > 0) {
         event.forms[static_cast<std::size_t>(Form::ws_deflate)] = append([&] { encoder_.deflated(json_, out); });
     }
-    if (all.of(Form::sse_chunked) + all.of(Form::sse_plain) + board.of(Form::sse_chunked) + board.of(Form::sse_plain) > 0) {
+    if (all.of(Form::sse_chunked) + all.of(Form::sse_plain) + board.of(Form::sse_chunked) + board.of(Form::sse_plain) >
+        0) {
         const SseSlices sse = append_sse(out, activity.id, activity.action, json_);
         event.forms[static_cast<std::size_t>(Form::sse_chunked)] = sse.chunk;
         event.forms[static_cast<std::size_t>(Form::sse_plain)] = sse.plain;

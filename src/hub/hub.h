@@ -1,9 +1,9 @@
 // The hub: takes each event once from the bus and hands it to the loops that have readers for it.
 //
-// It lives on the bus loop. An event is parsed and encoded once for the whole process; the shard of the bus loop gets it directly,
-// another loop by one post per batch. It also knows how many sockets each board has in this process, which is what active_connections
-// says: shards report joins and leaves, and a report is always older than the first message of the socket it is about.
-// SPDX-License-Identifier: Apache-2.0
+// It lives on the bus loop. An event is parsed and encoded once for the whole process; the shard of the bus loop gets
+// it directly, another loop by one post per batch. It also knows how many sockets each board has in this process, which
+// is what active_connections says: shards report joins and leaves, and a report is always older than the first message
+// of the socket it is about. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -12,8 +12,8 @@
 namespace boardbus::hub {
 namespace {
 
-// What a queued piece costs beside its bytes: its place in the deque and, for a pong, a string and its count. Without this a client
-// that pings and never reads could pile up two million empty pongs in 4 MiB.
+// What a queued piece costs beside its bytes: its place in the deque and, for a pong, a string and its count. Without
+// this a client that pings and never reads could pile up two million empty pongs in 4 MiB.
 constexpr std::size_t kPieceCost = 96;
 
 // 64 pieces a call, 16 calls a turn: 1,024 runs, far more than a socket buffer takes.

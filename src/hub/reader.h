@@ -1,8 +1,8 @@
-// One connection as the fan-out sees it: a descriptor, its places in the groups of its boards, and a backlog when it is slow.
+// One connection as the fan-out sees it: a descriptor, its places in the groups of its boards, and a backlog when it is
+// slow.
 //
-// The sessions of web/ derive from it. It owns the descriptor. Writing goes through its Shard only, so that a session's own frames and the events
-// of its boards leave in one order. Lives on its loop.
-// SPDX-License-Identifier: Apache-2.0
+// The sessions of web/ derive from it. It owns the descriptor. Writing goes through its Shard only, so that a session's
+// own frames and the events of its boards leave in one order. Lives on its loop. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>
@@ -40,7 +40,8 @@ class Shard;
 /// A reader's place in a group.
 struct Membership {
     Group* group = nullptr;
-    std::unique_ptr<Membership> next;  ///< The first is part of the reader: nearly all have only one. Bound: the session's.
+    std::unique_ptr<Membership>
+        next;  ///< The first is part of the reader: nearly all have only one. Bound: the session's.
     std::uint32_t index = 0;
 };
 

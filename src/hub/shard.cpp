@@ -13,7 +13,8 @@
 namespace boardbus::hub {
 namespace {
 
-// A run is written before the end of the turn when it has grown to this: the first reader of a long list should not wait for ever.
+// A run is written before the end of the turn when it has grown to this: the first reader of a long list should not
+// wait for ever.
 constexpr std::size_t kRunFrames = 64;
 constexpr std::size_t kRunBytes = 64 * 1024;
 
@@ -23,16 +24,22 @@ constexpr std::size_t kSpareBytesMax = 2 * kRunBytes;
 
 }  // namespace
 
-Reader::~Reader() { shard_.forget(*this); }
+Reader::~Reader() {
+    shard_.forget(*this);
+}
 
-std::string_view Reader::board() const { return first_.group != nullptr ? std::string_view(first_.group->board) : std::string_view(); }
+std::string_view Reader::board() const {
+    return first_.group != nullptr ? std::string_view(first_.group->board) : std::string_view();
+}
 
 Shard::Shard(Loop& loop, Hub& hub, SlowBudget& budget, telemetry::LoopCounters& counters)
     : loop_(loop), hub_(hub), budget_(budget), counters_(counters) {
     loop_.add_turn_end(*this);
 }
 
-Shard::~Shard() { loop_.remove_turn_end(*this); }
+Shard::~Shard() {
+    loop_.remove_turn_end(*this);
+}
 
 void Shard::join(Reader& reader, std::string_view board) {
     Groups& groups = groups_[static_cast<std::size_t>(reader.form_)];
@@ -53,7 +60,8 @@ void Shard::join(Reader& reader, std::string_view board) {
     }
     place->group = &group;
     place->index = static_cast<std::uint32_t>(group.members.size());
-    // What has been appended in this turn is older than the reader, and it sees it all the same: it joined before the write.
+    // What has been appended in this turn is older than the reader, and it sees it all the same: it joined before the
+    // write.
     group.members.push_back({.fd = reader.fd(), .slow = reader.outbox_ != nullptr, .reader = &reader});
     hub_.report_join(*this, board, reader.form_);
 }
@@ -259,7 +267,8 @@ void Shard::set_reading(Reader& reader, bool reading) {
 
 Instant Shard::last_event(const Reader& reader) {
     Instant last{};
-    for (const Membership* place = &reader.first_; place != nullptr && place->group != nullptr; place = place->next.get()) {
+    for (const Membership* place = &reader.first_; place != nullptr && place->group != nullptr;
+         place = place->next.get()) {
         last = std::max(last, place->group->last_event);
     }
     return last;

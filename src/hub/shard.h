@@ -1,9 +1,9 @@
 // The readers of one loop, and the walk that writes to them.
 //
-// Events are appended to one run of bytes per board and form; at the end of the turn each board that has any is walked once: one
-// non-blocking send() of that run per reader. Nothing is allocated, looked up or copied per delivery, and a walk touches only the dense list of
-// 16-byte members, never a session. Lives on its loop.
-// SPDX-License-Identifier: Apache-2.0
+// Events are appended to one run of bytes per board and form; at the end of the turn each board that has any is walked
+// once: one non-blocking send() of that run per reader. Nothing is allocated, looked up or copied per delivery, and a
+// walk touches only the dense list of 16-byte members, never a session. Lives on its loop. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <array>
@@ -38,10 +38,10 @@ struct Group {
     std::string board;  ///< "": all boards.
     Form form;
     std::vector<Member> members;
-    std::string pending;       ///< The run that grows in this turn. Bound: kRunBytes and one event.
-    std::size_t frames = 0;    ///< Events in `pending`.
-    Instant arrived;           ///< Of the first event in `pending`.
-    Instant last_event;        ///< For heartbeats of quiet streams.
+    std::string pending;     ///< The run that grows in this turn. Bound: kRunBytes and one event.
+    std::size_t frames = 0;  ///< Events in `pending`.
+    Instant arrived;         ///< Of the first event in `pending`.
+    Instant last_event;      ///< For heartbeats of quiet streams.
     bool dirty = false;
 };
 
@@ -55,7 +55,8 @@ class Shard final : public TurnEnd {
     Loop& loop() const { return loop_; }
     telemetry::LoopCounters& counters() const { return counters_; }
 
-    /// Puts a reader on a board; on all boards when `board` is empty. The hub knows of it before anything that this loop posts later.
+    /// Puts a reader on a board; on all boards when `board` is empty. The hub knows of it before anything that this
+    /// loop posts later.
     void join(Reader& reader, std::string_view board);
 
     /// Takes a reader off all its boards.
@@ -64,11 +65,12 @@ class Shard final : public TurnEnd {
     /// Takes a batch of the hub: appends its events to the runs of the boards that have readers here.
     void deliver(const Batch& batch);
 
-    /// Writes bytes meant for one reader alone, behind whatever waits for it already. Failures come as trouble at the end of the turn.
+    /// Writes bytes meant for one reader alone, behind whatever waits for it already. Failures come as trouble at the
+    /// end of the turn.
     void send(Reader& reader, std::string_view bytes);
 
-    /// The same for the last bytes of a reader that is being closed: it leaves its boards and what waits for it is dropped, except a
-    /// frame that has begun.
+    /// The same for the last bytes of a reader that is being closed: it leaves its boards and what waits for it is
+    /// dropped, except a frame that has begun.
     void send_last(Reader& reader, std::string_view bytes);
 
     /// The socket takes bytes again.
@@ -80,7 +82,8 @@ class Shard final : public TurnEnd {
     /// When the reader last got an event through one of its boards.
     static Instant last_event(const Reader& reader);
 
-    /// The hub could not hand over events because this loop is too far behind: all its readers are told that they are too slow.
+    /// The hub could not hand over events because this loop is too far behind: all its readers are told that they are
+    /// too slow.
     void on_overrun();
 
     void on_turn_end() override;
@@ -114,10 +117,10 @@ class Shard final : public TurnEnd {
 
     // Loop only.
     telemetry::ReaderCounters uncounted_;  // Of Form::none: HTTP has its own metrics.
-    std::array<Groups, kForms> groups_;  // Bound: a group lives while it has a member.
-    std::vector<Group*> dirty_;          // Bound: the groups.
-    std::vector<std::string> spare_;     // Buffers of runs, empty. Bound: kSpareBuffers.
-    std::vector<Reader*> troubled_;      // Bound: the readers, each at most once.
+    std::array<Groups, kForms> groups_;    // Bound: a group lives while it has a member.
+    std::vector<Group*> dirty_;            // Bound: the groups.
+    std::vector<std::string> spare_;       // Buffers of runs, empty. Bound: kSpareBuffers.
+    std::vector<Reader*> troubled_;        // Bound: the readers, each at most once.
     Instant turn_ended_{};
 };
 

@@ -7,16 +7,19 @@
 #include <cerrno>
 #include <utility>
 
+#include "telemetry/log.h"
 #include "web/http_connection.h"
 #include "web/ws_codec.h"
 
 namespace boardbus::web {
 namespace {
 
-// One for all connections of the loop: large enough that a message of the maximum size needs five reads, small beside the L2 cache.
+// One for all connections of the loop: large enough that a message of the maximum size needs five reads, small beside
+// the L2 cache.
 constexpr std::size_t kReadBytes = 256 * 1024;
 
-// Each sweep looks at a tenth of the sessions, at least at 256: all of them once a second, without a pause that a reader could feel.
+// Each sweep looks at a tenth of the sessions, at least at 256: all of them once a second, without a pause that a
+// reader could feel.
 constexpr std::chrono::milliseconds kSweepInterval{100};
 constexpr std::size_t kSweepParts = 10;
 constexpr std::size_t kSweepLeast = 256;
@@ -62,6 +65,7 @@ void Edge::listen(UniqueFd listener) {
 
 void Edge::adopt(UniqueFd fd, const Address& peer) {
     if (!services_.occupancy.sockets.take()) {
+        complain_of_crowd();
         return;
     }
     std::uint32_t index = 0;
@@ -81,8 +85,18 @@ void Edge::adopt(UniqueFd fd, const Address& peer) {
     }
 }
 
+void Edge::complain_of_crowd() {
+    // Once a minute: whoever fills the house must not fill the log, too.
+    if (loop_.now() >= next_complaint_) {
+        next_complaint_ = loop_.now() + std::chrono::minutes(1);
+        telemetry::log(telemetry::Level::warn, "connections_refused",
+                       {{"open", static_cast<std::int64_t>(services_.occupancy.sockets.taken())}});
+    }
+}
+
 std::uint32_t Edge::clock_ms() const {
-    return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - started_).count());
+    return static_cast<std::uint32_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - started_).count());
 }
 
 Edge::Input Edge::receive(const Session& session, std::size_t most) {
@@ -110,7 +124,8 @@ void Edge::publish(const Session& session, board::Publication publication) {
     // Bound: each session's publishes in flight.
     services_.bus_loop.post([this, ticket, publication = std::move(publication)]() mutable {
         services_.publisher.publish(std::move(publication), [this, ticket](board::PublishResult result) {
-            loop_.post([this, ticket, result = std::move(result)]() mutable { on_published(ticket, std::move(result)); });
+            loop_.post(
+                [this, ticket, result = std::move(result)]() mutable { on_published(ticket, std::move(result)); });
         });
     });
 }

@@ -1,9 +1,9 @@
 // The public edge of one loop: its door, its connections and what they share.
 //
-// A connection begins as HttpConnection and may turn into a WsSession or SseSession, which takes its place in the table and its socket. What
-// a connection needs only while it works is here, once per loop: read buffer, inflater, replies, the timer that sweeps. So an idle
-// WebSocket owns little more than its descriptor. Everything on the edge's loop except where it says otherwise.
-// SPDX-License-Identifier: Apache-2.0
+// A connection begins as HttpConnection and may turn into a WsSession or SseSession, which takes its place in the table
+// and its socket. What a connection needs only while it works is here, once per loop: read buffer, inflater, replies,
+// the timer that sweeps. So an idle WebSocket owns little more than its descriptor. Everything on the edge's loop
+// except where it says otherwise. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>
@@ -67,8 +67,8 @@ class Edge {
     /// Serves a connection that somebody else accepted; non-blocking.
     void adopt(UniqueFd fd, const Address& peer);
 
-    /// Stops accepting, ends all sessions (1001, end of stream), waits for publishes that are on their way and calls `done`, at the latest
-    /// after `grace`; what is left then is closed.
+    /// Stops accepting, ends all sessions (1001, end of stream), waits for publishes that are on their way and calls
+    /// `done`, at the latest after `grace`; what is left then is closed. `done` must not destroy the edge.
     void drain(std::chrono::nanoseconds grace, Task done);
     bool draining() const { return draining_; }
 
@@ -83,10 +83,12 @@ class Edge {
     Replies& replies() { return replies_; }
     Inflater& inflater() { return inflater_; }
 
-    /// Milliseconds of this edge, for the four-byte time stamps of sessions; wraps after 49 days, differences stay right.
+    /// Milliseconds of this edge, for the four-byte time stamps of sessions; wraps after 49 days, differences stay
+    /// right.
     std::uint32_t clock_ms() const;
 
-    /// One recv() into the loop's buffer. Empty: nothing there (`ended` false) or the peer has ended or failed (`ended` true).
+    /// One recv() into the loop's buffer. Empty: nothing there (`ended` false) or the peer has ended or failed (`ended`
+    /// true).
     struct Input {
         std::span<char> bytes;
         bool ended = false;
@@ -114,6 +116,7 @@ class Edge {
     void on_published(Ticket ticket, board::PublishResult result);
     void sweep();
     void finish_drain();
+    void complain_of_crowd();
 
     // Constant after construction.
     Loop& loop_;
@@ -134,6 +137,7 @@ class Edge {
     std::size_t next_swept_ = 0;
     Timer sweep_timer_;
     std::unique_ptr<Listener> listener_;
+    Instant next_complaint_{};
     bool draining_ = false;
     Timer drain_timer_;
     Task drained_;

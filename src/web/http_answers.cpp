@@ -12,6 +12,7 @@
 #include "web/admission.h"
 #include "web/edge.h"
 #include "web/http_connection.h"
+#include "web/http_target.h"
 #include "web/ws_handshake.h"
 
 namespace boardbus::web {
@@ -114,7 +115,7 @@ void HttpConnection::show_index() {
 }
 
 void HttpConnection::show_asset() {
-    const auto asset = edge_.services().pages.find(std::string_view(request_.target).substr(0, request_.target.find('?')));
+    const auto asset = edge_.services().pages.find(split_target(request_.target).path);
     if (!asset) {
         fail_with(404, "Not Found");
         return;
@@ -258,7 +259,8 @@ void HttpConnection::shake_hands() {
 }
 
 void HttpConnection::count_failed_authentication() {
-    // It uses up what this client may ask for; the answer stays the close code, the only thing that a browser's script can see.
+    // It uses up what this client may ask for; the answer stays the close code, the only thing that a browser's script
+    // can see.
     if (const auto& limit = edge_.options().default_rate_limit) {
         edge_.services().rate_limits.hit("default", client_.text(), *limit, edge_.loop().now(), [](RateDecision) {});
     }
@@ -269,7 +271,8 @@ void HttpConnection::upgrade(Upgrade upgrade) {
     if (deflate) {
         upgrade.terms = {.deflate = true, .server_window_bits = deflate->server_window_bits};
     }
-    upgrade.response = upgrade_response(*check_upgrade(request_), {}, deflate ? std::string_view(deflate->response) : std::string_view(),
+    upgrade.response = upgrade_response(*check_upgrade(request_), {},
+                                        deflate ? std::string_view(deflate->response) : std::string_view(),
                                         edge_.replies().handshake_headers(context()));
     edge_.services().metrics.http_request(route_label(match_.route), request_.method, 101, edge_.loop().now() - began_);
     upgrade_ = std::move(upgrade);

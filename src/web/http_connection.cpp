@@ -176,7 +176,8 @@ void HttpConnection::become_stream() {
     const Chunks chunks = request_.version >= 11 ? Chunks::yes : Chunks::no;
     std::string head = edge.replies().sse_head(context(), wall_now());
     if (chunks == Chunks::yes) {
-        // Every event is a chunk of its own, so that the same bytes serve all streams and a proxy can tell the end from a loss.
+        // Every event is a chunk of its own, so that the same bytes serve all streams and a proxy can tell the end from
+        // a loss.
         head.insert(head.size() - 2, "Transfer-Encoding: chunked\r\n");
     }
     edge.services().metrics.http_request(route_label(match_.route), request_.method, 200, edge.loop().now() - began_);

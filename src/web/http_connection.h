@@ -1,7 +1,8 @@
-// One HTTP connection: requests in, answers out in the same order, until it ends or turns into a WebSocket or an event stream.
+// One HTTP connection: requests in, answers out in the same order, until it ends or turns into a WebSocket or an event
+// stream.
 //
-// One request at a time: while one is being decided, published or written, nothing is read, so that a client that pipelines without
-// reading waits in its own socket. Spec: RFC 9112, CONTRACT §4. Lives on its loop.
+// One request at a time: while one is being decided, published or written, nothing is read, so that a client that
+// pipelines without reading waits in its own socket. Spec: RFC 9112, CONTRACT §4. Lives on its loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -39,9 +40,10 @@ class HttpConnection final : public Session {
         publishing,    ///< The bus is being asked.
         writing,       ///< The answer waits for the socket.
         writing_last,  ///< The same, and it was the last.
-        lingering,     ///< All is written and our side shut; what the client still sends is read and thrown away, lest the answer be lost.
-        upgrading,     ///< To become a WebSocket.
-        streaming,     ///< To become an event stream.
+        lingering,  ///< All is written and our side shut; what the client still sends is read and thrown away, lest the
+                    ///< answer be lost.
+        upgrading,  ///< To become a WebSocket.
+        streaming,  ///< To become an event stream.
     };
 
     /// What a handshake leads to.

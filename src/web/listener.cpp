@@ -29,7 +29,8 @@ bool set(int fd, int level, int option) {
 /// No socket, and errno, when it cannot be had.
 UniqueFd bind_socket(const addrinfo& address, Door door) {
     UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    // Accepted sockets inherit TCP_NODELAY: one call less for each. Without it a lone small frame waits 44 ms for an ACK.
+    // Accepted sockets inherit TCP_NODELAY: one call less for each. Without it a lone small frame waits 44 ms for an
+    // ACK.
     const bool good = fd && set(fd.get(), SOL_SOCKET, SO_REUSEADDR) && set(fd.get(), IPPROTO_TCP, TCP_NODELAY) &&
                       (door == Door::first || set(fd.get(), SOL_SOCKET, SO_REUSEPORT)) &&
                       ::bind(fd.get(), address.ai_addr, address.ai_addrlen) == 0;
@@ -74,7 +75,9 @@ Listener::Listener(Loop& loop, UniqueFd socket, OnAccepted on_accepted)
     loop_.add(socket_.get(), EPOLLIN, *this);
 }
 
-Listener::~Listener() { loop_.remove(socket_.get(), *this); }
+Listener::~Listener() {
+    loop_.remove(socket_.get(), *this);
+}
 
 void Listener::on_ready(std::uint32_t) {
     for (int i = 0; i < kAcceptsPerTurn; ++i) {

@@ -1,5 +1,5 @@
-// The door: a listening socket on each loop, the same port on all (SO_REUSEPORT), so that the kernel spreads connections over the loops.
-// SPDX-License-Identifier: Apache-2.0
+// The door: a listening socket on each loop, the same port on all (SO_REUSEPORT), so that the kernel spreads
+// connections over the loops. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ enum class Door {
     another,  ///< Beside the first.
 };
 
-/// Opens a listening socket; port 0 takes a free one. `host` is an address or a name. Blocks while a name is looked up: at start only.
-/// Errors: invalid, for a name that is none; unavailable, when the port is taken or not allowed.
+/// Opens a listening socket; port 0 takes a free one. `host` is an address or a name. Blocks while a name is looked up:
+/// at start only. Errors: invalid, for a name that is none; unavailable, when the port is taken or not allowed.
 Result<UniqueFd> open_listener(const std::string& host, std::uint16_t port, Door door = Door::another);
 
 /// The port a socket is bound to.
@@ -44,7 +44,8 @@ class Listener final : public Watcher {
 
     Loop& loop_;
     UniqueFd socket_;
-    UniqueFd spare_;  // Given up for a moment when the process has no descriptor left, to take a connection and close it.
+    UniqueFd
+        spare_;  // Given up for a moment when the process has no descriptor left, to take a connection and close it.
     OnAccepted on_accepted_;
 };
 

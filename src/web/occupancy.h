@@ -28,8 +28,8 @@ class Places {
     std::atomic<std::size_t> taken_ = 0;
 };
 
-/// Connections of any kind, so that accepting never takes the last descriptors from the broker's connections and from the log; and
-/// WebSockets, which the configuration limits.
+/// Connections of any kind, so that accepting never takes the last descriptors from the broker's connections and from
+/// the log; and WebSockets, which the configuration limits.
 struct Occupancy {
     Places sockets;
     Places websockets;

@@ -51,7 +51,14 @@ struct SecurityHeaders {
     bool remove_server_header = true;
 };
 
+/// What is served.
+enum class Surface {
+    board,  ///< Everything.
+    admin,  ///< Health and metrics alone: a worker's port.
+};
+
 struct Options {
+    Surface surface = Surface::board;
     std::string host = "0.0.0.0";
     std::uint16_t port = 8004;
 

@@ -1,8 +1,8 @@
 // What an edge knows of any of its connections: HTTP, WebSocket, SSE.
 //
-// A session belongs to the edge's table, which destroys it. What may outlive it (a publish, a question to the rate limits) names it by
-// its Ticket and finds nobody when it has gone. Lives on its loop.
-// SPDX-License-Identifier: Apache-2.0
+// A session belongs to the edge's table, which destroys it. What may outlive it (a publish, a question to the rate
+// limits) names it by its Ticket and finds nobody when it has gone. Lives on its loop. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -23,17 +23,20 @@ struct Ticket {
 
 class Session : public hub::Reader {
   public:
-    /// Looks at the clocks. Called about once a second, more often when there are few sessions. May destroy the session.
+    /// Looks at the clocks. Called about once a second, more often when there are few sessions. May destroy the
+    /// session.
     virtual void on_sweep() = 0;
 
     /// What became of its publish.
     virtual void on_published(board::PublishResult result) = 0;
 
-    /// The server is going away: ends the session as its protocol wants it, as soon as nothing is owed to it. May destroy the session.
+    /// The server is going away: ends the session as its protocol wants it, as soon as nothing is owed to it. May
+    /// destroy the session.
     virtual void go_away() = 0;
 
   protected:
-    Session(Edge& edge, hub::Shard& shard, UniqueFd fd, hub::Form form) : Reader(shard, std::move(fd), form), edge_(edge) {}
+    Session(Edge& edge, hub::Shard& shard, UniqueFd fd, hub::Form form)
+        : Reader(shard, std::move(fd), form), edge_(edge) {}
 
     Edge& edge_;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "telemetry/log.h"
 #include "web/edge.h"
 
 namespace boardbus::web {
@@ -14,7 +15,9 @@ namespace {
 // How long a client may take to read the end of its stream.
 constexpr std::chrono::seconds kEndTimeout{3};
 
-hub::Form form_of(Chunks chunks) { return chunks == Chunks::yes ? hub::Form::sse_chunked : hub::Form::sse_plain; }
+hub::Form form_of(Chunks chunks) {
+    return chunks == Chunks::yes ? hub::Form::sse_chunked : hub::Form::sse_plain;
+}
 
 }  // namespace
 
@@ -24,7 +27,9 @@ SseSession::SseSession(Edge& edge, hub::Shard& shard, UniqueFd fd, Chunks chunks
     edge_.counters().sse.opened.add();
 }
 
-SseSession::~SseSession() { edge_.counters().sse.connections.subtract(); }
+SseSession::~SseSession() {
+    edge_.counters().sse.connections.subtract();
+}
 
 void SseSession::open(const std::vector<std::string>& boards, std::string_view head) {
     if (boards.empty()) {
@@ -55,6 +60,8 @@ void SseSession::on_ready(std::uint32_t events) {
 void SseSession::on_trouble(hub::Trouble trouble) {
     if (trouble == hub::Trouble::too_slow) {
         edge_.counters().sse.slow_readers_closed.add();
+        telemetry::log(telemetry::Level::warn, "slow_stream_closed",
+                       {{"board", board()}, {"backlog_bytes", static_cast<std::int64_t>(backlog())}});
     }
     // A stream cut in the middle of a chunk is the only way to say that something is missing.
     edge_.destroy(*this);

@@ -7,13 +7,15 @@
 #include "base/random.h"
 #include "board/envelope.h"
 #include "board/message.h"
+#include "telemetry/log.h"
 #include "web/edge.h"
 
 namespace boardbus::web {
 namespace {
 
-// Messages of one socket that the bus has not answered for. When they are that many the socket is not read, and its client's own send
-// buffer is the queue. 64 saturate a broker (one at a time: 2,000/s), and one client must not own the publisher's window of 256.
+// Messages of one socket that the bus has not answered for. When they are that many the socket is not read, and its
+// client's own send buffer is the queue. 64 saturate a broker (one at a time: 2,000/s), and one client must not own the
+// publisher's window of 256.
 constexpr std::uint16_t kInFlightMax = 64;
 constexpr std::uint16_t kInFlightLow = 32;
 
@@ -26,7 +28,8 @@ constexpr std::string_view kUnknown =
     "The event bus did not answer in time; the message may be sent again with the same correlation_id.";
 
 hub::Form form_of(const WsTerms& terms) {
-    // Events are compressed once, with the full window: a client that asked for a smaller one gets them plain, which is allowed.
+    // Events are compressed once, with the full window: a client that asked for a smaller one gets them plain, which is
+    // allowed.
     return terms.deflate && terms.server_window_bits == 15 ? hub::Form::ws_deflate : hub::Form::ws;
 }
 
@@ -207,6 +210,8 @@ void WsSession::on_trouble(hub::Trouble trouble) {
         return;
     }
     edge_.counters().websocket.slow_readers_closed.add();
+    telemetry::log(telemetry::Level::warn, "slow_reader_closed",
+                   {{"board", board()}, {"backlog_bytes", static_cast<std::int64_t>(backlog())}});
     close(close_code::kTryAgainLater, "reader too slow");
 }
 

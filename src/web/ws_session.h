@@ -1,8 +1,8 @@
 // One WebSocket on a board.
 //
-// There may be 100,000 of these, so that everything a socket needs only while something happens is elsewhere: the read buffer and the inflater
-// belong to the loop, a backlog exists only while the reader is slow, an incomplete message only until it is complete, and the edge's sweep
-// replaces timers. Spec: CONTRACT §3, RFC 6455. Lives on its loop.
+// There may be 100,000 of these, so that everything a socket needs only while something happens is elsewhere: the read
+// buffer and the inflater belong to the loop, a backlog exists only while the reader is slow, an incomplete message
+// only until it is complete, and the edge's sweep replaces timers. Spec: CONTRACT §3, RFC 6455. Lives on its loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -20,7 +20,7 @@ namespace boardbus::web {
 
 /// What the handshake has agreed on.
 struct WsTerms {
-    bool deflate = false;        ///< permessage-deflate, in both directions.
+    bool deflate = false;  ///< permessage-deflate, in both directions.
     int server_window_bits = 15;
 };
 
@@ -35,7 +35,8 @@ class WsSession final : public Session {
     /// Answers the handshake only to say why not: a browser's script sees the close code, never an HTTP status.
     void refuse(std::string_view response, std::uint16_t code, std::string_view reason);
 
-    /// Takes bytes from the client. The last thing to be called in a turn's handling: the session may be gone afterwards.
+    /// Takes bytes from the client. The last thing to be called in a turn's handling: the session may be gone
+    /// afterwards.
     void on_input(std::span<char> bytes);
 
     void on_ready(std::uint32_t events) override;
@@ -62,12 +63,12 @@ class WsSession final : public Session {
     std::unique_ptr<std::string> unread_;  // Input behind the message that filled the window. Bound: one read.
     WsInput input_;
     TokenBucket bucket_;
-    std::uint32_t heard_ms_;    // When the client last said anything.
-    std::uint32_t marked_ms_;   // pinged, closing: since when.
+    std::uint32_t heard_ms_;   // When the client last said anything.
+    std::uint32_t marked_ms_;  // pinged, closing: since when.
     std::uint16_t in_flight_ = 0;
     State state_ = State::open;
     bool deflate_;
-    bool counted_ = false;      // It holds a place of Occupancy::websockets.
+    bool counted_ = false;  // It holds a place of Occupancy::websockets.
 };
 
 }  // namespace boardbus::web

@@ -81,7 +81,8 @@ TEST_F(HubTest, ShowsAStreamOfAllBoardsEverythingOnce) {
     show(activity("c", "y"));
     turn();
 
-    EXPECT_EQ(all->read(), "id: i\nevent: x\ndata: " + activity("b", "x") + "\n\nid: i\nevent: y\ndata: " + activity("c", "y") + "\n\n");
+    EXPECT_EQ(all->read(), "id: i\nevent: x\ndata: " + activity("b", "x") +
+                               "\n\nid: i\nevent: y\ndata: " + activity("c", "y") + "\n\n");
 }
 
 TEST_F(HubTest, NoClientTextStartsALineOrAnEventOfItsOwn) {

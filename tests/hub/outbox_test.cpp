@@ -8,7 +8,9 @@
 namespace boardbus::hub {
 namespace {
 
-Run run(std::string text) { return std::make_shared<const std::string>(std::move(text)); }
+Run run(std::string text) {
+    return std::make_shared<const std::string>(std::move(text));
+}
 
 TEST(Outbox, WritesInOrderWhateverTheSocketTakes) {
     SlowBudget budget(64 << 20, 64 << 20);

@@ -26,7 +26,9 @@ class TcpClient {
         ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     }
 
-    void send(std::string_view bytes) { EXPECT_EQ(::send(fd_.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size())); }
+    void send(std::string_view bytes) {
+        EXPECT_EQ(::send(fd_.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    }
 
     /// Everything up to the `count`th appearance of `text`, counted from the start of the connection.
     const std::string& until(std::string_view text, int count = 1) {

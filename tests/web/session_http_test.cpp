@@ -26,16 +26,19 @@ class HttpSessionTest : public EdgeTest {
 
 TEST_F(HttpSessionTest, SaysWhetherItLivesAndIsReady) {
     EXPECT_THAT(ask(get("/healthz")), AllOf(HasSubstr("200 OK"), HasSubstr(R"({"status":"ok"})")));
-    EXPECT_THAT(ask(get("/readyz")), AllOf(HasSubstr(" 503 "), HasSubstr(R"({"status":"starting","event_pipeline_ready":false})")));
+    EXPECT_THAT(ask(get("/readyz")),
+                AllOf(HasSubstr(" 503 "), HasSubstr(R"({"status":"starting","event_pipeline_ready":false})")));
     readiness.set(Readiness::State::ready);
-    EXPECT_THAT(ask(get("/readyz")), AllOf(HasSubstr(" 200 "), HasSubstr(R"({"status":"ready","event_pipeline_ready":true})")));
+    EXPECT_THAT(ask(get("/readyz")),
+                AllOf(HasSubstr(" 200 "), HasSubstr(R"({"status":"ready","event_pipeline_ready":true})")));
 }
 
 TEST_F(HttpSessionTest, AnswersUnknownPathsAndWrongMethods) {
     EXPECT_THAT(ask(get("/nothing")), AllOf(HasSubstr(" 404 "), HasSubstr(R"({"detail":"Not Found"})")));
     EXPECT_THAT(ask("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
                 AllOf(HasSubstr(" 405 "), HasSubstr("Allow: GET, HEAD")));
-    EXPECT_THAT(ask("DELETE /boards/b/messages HTTP/1.1\r\nHost: x\r\n\r\n"), AllOf(HasSubstr(" 405 "), HasSubstr("Allow: POST\r\n")));
+    EXPECT_THAT(ask("DELETE /boards/b/messages HTTP/1.1\r\nHost: x\r\n\r\n"),
+                AllOf(HasSubstr(" 405 "), HasSubstr("Allow: POST\r\n")));
 }
 
 TEST_F(HttpSessionTest, AnswersPipelinedRequestsInOrderOnOneConnection) {
@@ -91,7 +94,8 @@ TEST_F(HttpSessionTest, CountsRequestsOfAnAddressExceptProbes) {
 
     EXPECT_THAT(ask(get("/nothing")), HasSubstr(" 404 "));
     EXPECT_THAT(ask(get("/nothing")), HasSubstr(" 404 "));
-    EXPECT_THAT(ask(get("/nothing")), AllOf(HasSubstr(" 429 "), HasSubstr("Retry-After"), HasSubstr("Rate limit exceeded")));
+    EXPECT_THAT(ask(get("/nothing")),
+                AllOf(HasSubstr(" 429 "), HasSubstr("Retry-After"), HasSubstr("Rate limit exceeded")));
     EXPECT_THAT(ask(get("/healthz")), HasSubstr(" 200 "));
     EXPECT_THAT(ask(get("/metrics")), AllOf(HasSubstr(" 200 "), HasSubstr("advanced_http_requests_total")));
 }
@@ -105,7 +109,8 @@ TEST_F(HttpSessionTest, StreamsAllBoardsAsChunksOrSome) {
     other.send(get("/sse/boards/b2?token=secret"));
     for (Client* client : {&all, &some, &other}) {
         EXPECT_THAT(client->until("\r\n\r\n"),
-                    AllOf(HasSubstr("text/event-stream"), HasSubstr("Transfer-Encoding: chunked"), HasSubstr("X-Accel-Buffering: no")));
+                    AllOf(HasSubstr("text/event-stream"), HasSubstr("Transfer-Encoding: chunked"),
+                          HasSubstr("X-Accel-Buffering: no")));
     }
 
     ask(post(R"({"action":"two\nlines"})"));
@@ -116,6 +121,36 @@ TEST_F(HttpSessionTest, StreamsAllBoardsAsChunksOrSome) {
     EXPECT_EQ(std::stoul(event.substr(0, 8), nullptr, 16), event.size() - 12);
     EXPECT_EQ(some.now(), event);
     EXPECT_EQ(other.now(), "");
+}
+
+TEST_F(HttpSessionTest, StreamsWithoutChunksToHttp10) {
+    Client stream = connect();
+    stream.send("GET /sse/activity?token=secret HTTP/1.0\r\n\r\n");
+    EXPECT_THAT(stream.until("\r\n\r\n"), Not(HasSubstr("chunked")));
+
+    ask(post(R"({"action":"a"})"));
+
+    EXPECT_TRUE(stream.now().starts_with("id: "));
+}
+
+TEST_F(HttpSessionTest, ShowsHealthAndMetricsAloneWhenToldTo) {
+    options.surface = Surface::admin;
+
+    EXPECT_THAT(ask(get("/healthz")), HasSubstr(" 200 "));
+    EXPECT_THAT(ask(get("/")), HasSubstr(" 404 "));
+    EXPECT_THAT(ask(get("/sse/activity?token=secret")), HasSubstr(" 404 "));
+}
+
+TEST_F(HttpSessionTest, ShowsThePageAndItsFiles) {
+    EXPECT_THAT(ask(get("/")),
+                AllOf(HasSubstr(" 200 "), HasSubstr("text/html"), HasSubstr("Content-Security-Policy: ")));
+    const auto assets = embedded_pages().assets;
+    ASSERT_FALSE(assets.empty());
+    const std::string path(assets.front().path);
+    const std::string etag(assets.front().etag);
+
+    EXPECT_THAT(ask(get(path + "?v=1")), AllOf(HasSubstr(" 200 "), HasSubstr("ETag: " + etag)));
+    EXPECT_THAT(ask(get(path, "If-None-Match: " + etag + "\r\n")), HasSubstr(" 304 "));
 }
 
 TEST_F(HttpSessionTest, EndsAStreamProperlyWhenGoingAway) {

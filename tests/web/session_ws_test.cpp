@@ -49,7 +49,9 @@ TEST_F(WsSessionTest, AnswersWhatIsNoMessageAndStaysOpen) {
     Client client = open_ws();
 
     client.send(client_frame("[1]"));
-    EXPECT_THAT(client.until("}"), HasSubstr(R"({"kind":"error","reason":"invalid_json","detail":"Messages must be valid JSON objects."})"));
+    EXPECT_THAT(
+        client.until("}"),
+        HasSubstr(R"({"kind":"error","reason":"invalid_json","detail":"Messages must be valid JSON objects."})"));
     client.send(client_frame("{}"));
     EXPECT_THAT(client.until("]}"), HasSubstr(R"("reason":"validation_error")"));
     client.send(client_frame("hi", 9));
@@ -146,7 +148,8 @@ TEST_F(WsSessionTest, AnswersACloseFrameAndEnds) {
 TEST_F(WsSessionTest, ClosesAReaderThatDoesNotKeepUpWith1013AndServesTheOthers) {
     Client slow = open_ws();
     Client quick = open_ws();
-    const std::string message = client_frame(R"({"action":"a","payload":{"text":")" + std::string(50'000, 'x') + R"("}})");
+    const std::string message =
+        client_frame(R"({"action":"a","payload":{"text":")" + std::string(50'000, 'x') + R"("}})");
 
     std::size_t got = 0;
     for (int i = 0; i < 20; ++i) {
@@ -160,6 +163,28 @@ TEST_F(WsSessionTest, ClosesAReaderThatDoesNotKeepUpWith1013AndServesTheOthers) 
     EXPECT_EQ(hub.websockets("b1"), 1U);
     EXPECT_THAT(slow.now(), HasSubstr("\x03\xf5reader too slow"));
     EXPECT_LE(slow_budget.used(), 512U << 10U);
+}
+
+TEST_F(WsSessionTest, PingsAQuietSocketAndKeepsItWhileItAnswers) {
+    options.ping_interval = std::chrono::seconds(0);
+    Client client = open_ws();
+
+    for (int i = 0; i < 2; ++i) {
+        client.until(std::string_view("\x89\0", 2));
+        client.send(client_frame("", 10));
+    }
+
+    client.now();
+    EXPECT_EQ(edge().session_count(), 1U);
+}
+
+TEST_F(WsSessionTest, DropsASocketThatDoesNotAnswerThePing) {
+    options.ping_interval = std::chrono::seconds(0);
+    options.pong_timeout = std::chrono::seconds(0);
+    Client client = open_ws();
+
+    EXPECT_EQ(client.until_end(), std::string_view("\x89\0", 2));
+    EXPECT_EQ(edge().counters().pings_unanswered.get(), 1U);
 }
 
 TEST_F(WsSessionTest, SaysGoingAwayOnceNothingIsOwedToTheSender) {
@@ -189,7 +214,8 @@ TEST_F(WsSessionTest, CompressesForThoseWhoAskedAndNotForOthers) {
     Client plain = open_ws();
     Client deflating = open_ws("/ws/boards/b1?token=secret", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
 
-    plain.send(client_frame(R"({"action":"a","payload":{"text":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}})"));
+    plain.send(
+        client_frame(R"({"action":"a","payload":{"text":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}})"));
 
     EXPECT_THAT(plain.now(), HasSubstr("aaaaaaaaaaaaaaaaaaaaaaaaa"));
     const std::string compressed = deflating.now();
