@@ -7,11 +7,13 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "cli/command_line.h"
 #include "cli/config_show.h"
+#include "cli/process.h"
 #include "cli/version.h"
 #include "telemetry/log.h"
 
@@ -40,20 +42,16 @@ std::string shown_config(const cli::Invocation& invocation) {
     return {};
 }
 
-void start_log(const cli::LoadedConfig& loaded) {
-    const auto automatic = ::isatty(STDERR_FILENO) != 0 ? telemetry::LogFormat::text : telemetry::LogFormat::json;
-    telemetry::configure_log(loaded.config.telemetry.log_level, loaded.config.telemetry.log_format.value_or(automatic));
-    for (const auto& warning : loaded.warnings) {
+int run(const cli::Invocation& invocation) {
+    cli::begin_log(invocation.loaded.config);
+    for (const auto& warning : invocation.loaded.warnings) {
         telemetry::log(telemetry::Level::warn, "configuration", {{"warning", std::string_view(warning)}});
     }
-}
-
-int run(const cli::Invocation& invocation) {
-    start_log(invocation.loaded);
     switch (invocation.command) {
         case cli::Command::app: return cli::run_app(invocation.loaded.config);
         case cli::Command::worker: return cli::run_worker(invocation.loaded.config);
         case cli::Command::demo: return cli::run_demo(invocation.demo);
+        case cli::Command::dlq: return cli::run_dlq(invocation.loaded.config, invocation.dlq);
         case cli::Command::health: return cli::run_health(invocation.health);
         case cli::Command::config: std::fputs(shown_config(invocation).c_str(), stdout); return 0;
         case cli::Command::version: std::puts(cli::version_line().c_str()); return 0;

@@ -27,6 +27,9 @@ struct Typed {
     double timeout_seconds = 0;
     std::string role = "app";
     bool live = false;
+    DlqOptions dlq;
+    std::string event_id;
+    bool all = false;
 };
 
 std::string help_of(const Option& option) {
@@ -55,6 +58,43 @@ CLI::App& add_command(CLI::App& root, const char* name, const char* help, Comman
     return added;
 }
 
+void add_dlq(CLI::App& root, Typed& typed) {
+    using Action = DlqOptions::Action;
+    auto& dlq = add_command(root, "dlq", "List, show, replay or purge dead letters", Command::dlq, typed);
+    dlq.require_subcommand(1);
+    const auto add = [&](const char* name, const char* help, Action action) {
+        auto* sub = dlq.add_subcommand(name, help)->fallthrough();
+        sub->callback([&typed, action] { typed.dlq.action = action; });
+        return sub;
+    };
+    add("list", "The oldest dead letters, one a line", Action::list)
+        ->add_option("--limit", typed.dlq.limit, "At most so many, default 100")
+        ->type_name("NUMBER")
+        ->check(CLI::Range(1, 100'000));
+    add("show", "One dead letter with its body", Action::show)->add_option("event_id", typed.event_id, "As `list` shows it")->required();
+
+    auto* replay = add("replay", "Send dead letters to the main exchange again", Action::replay);
+    auto* replay_id = replay->add_option("event_id", typed.event_id, "As `list` shows it");
+    replay->add_flag("--all", typed.all, "All that are there now")->excludes(replay_id);
+    auto* purge = add("purge", "Remove dead letters for good", Action::purge);
+    auto* purge_id = purge->add_option("event_id", typed.event_id, "As `list` shows it");
+    purge->add_flag("--yes", typed.all, "All that are there now")->excludes(purge_id);
+}
+
+/// What CLI11 cannot say: one dead letter or, in so many words, all of them.
+const char* dlq_problem(const Typed& typed) {
+    if (!typed.event_id.empty() || typed.all) {
+        return nullptr;
+    }
+    switch (typed.dlq.action) {
+        case DlqOptions::Action::replay: return "dlq replay: an event_id or --all is required";
+        case DlqOptions::Action::purge: return "dlq purge: an event_id or --yes, which removes all, is required";
+        case DlqOptions::Action::show: return "dlq show: an event_id is required";
+        case DlqOptions::Action::list: return nullptr;
+    }
+    return nullptr;
+}
+
 void add_commands(CLI::App& root, Typed& typed) {
     add_command(root, "app", "Serve browsers: HTTP, WebSocket and SSE", Command::app, typed);
     add_command(root, "worker", "Consume RabbitMQ and publish to Redis", Command::worker, typed);
@@ -66,6 +106,8 @@ void add_commands(CLI::App& root, Typed& typed) {
     demo.add_option("--timeout", typed.timeout_seconds, "Seconds to wait for the event, default 10")
         ->type_name("SECONDS")
         ->check(CLI::Range(0.1, 3600.0));
+
+    add_dlq(root, typed);
 
     auto& health = add_command(root, "health", "Ask the local app or worker whether it is ready", Command::health, typed);
     health.add_option("--role", typed.role, "app or worker, default app")->type_name("ROLE")->check(CLI::IsMember({"app", "worker"}));
@@ -134,6 +176,10 @@ void fill(Invocation& invocation, const Typed& typed) {
                              : typed.role == "worker" ? local_url(config.worker.host, config.worker.port)
                                                       : local_url(config.web.host, config.web.port);
     invocation.health.url = base + (typed.live ? "/healthz" : "/readyz");
+    invocation.dlq = typed.dlq;
+    if (!typed.event_id.empty()) {
+        invocation.dlq.event_id = typed.event_id;
+    }
     if (timeout.count() > 0) {
         invocation.demo.timeout = timeout;
         invocation.health.timeout = timeout;
@@ -142,9 +188,23 @@ void fill(Invocation& invocation, const Typed& typed) {
 
 Command command_of(const std::string& name) {
     static const std::map<std::string, Command> commands = {{"app", Command::app},       {"worker", Command::worker},
-                                                            {"demo", Command::demo},     {"health", Command::health},
-                                                            {"config", Command::config}, {"version", Command::version}};
+                                                            {"demo", Command::demo},     {"dlq", Command::dlq},
+                                                            {"health", Command::health}, {"config", Command::config},
+                                                            {"version", Command::version}};
     return commands.at(name);
+}
+
+/// As CLI11 takes them: from the back; and `--flag=`, which it does not know, as the flag and a blank value.
+std::vector<std::string> for_cli11(const std::vector<std::string>& arguments) {
+    std::vector<std::string> reversed;
+    for (auto argument = arguments.rbegin(); argument != arguments.rend(); ++argument) {
+        if (argument->starts_with("--") && argument->ends_with('=')) {
+            reversed.insert(reversed.end(), {"", argument->substr(0, argument->size() - 1)});
+        } else {
+            reversed.push_back(*argument);
+        }
+    }
+    return reversed;
 }
 
 Ending wrong(const std::string& why) { return {2, "boardbus: " + why + "\n"}; }
@@ -158,7 +218,7 @@ std::variant<Invocation, Ending> read_command_line(const std::vector<std::string
     root.get_formatter()->column_width(48);
     add_commands(root, typed);
     try {
-        root.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back.
+        root.parse(for_cli11(arguments));
     } catch (const CLI::Success&) {
         return Ending{0, root.help()};
     } catch (const CLI::ParseError& error) {
@@ -170,6 +230,9 @@ std::variant<Invocation, Ending> read_command_line(const std::vector<std::string
     invocation.command = command_of(chosen.get_name());
     if (invocation.command == Command::version) {
         return invocation;
+    }
+    if (const char* problem = dlq_problem(typed); problem != nullptr && invocation.command == Command::dlq) {
+        return wrong(problem);
     }
     invocation.config_form = form_of(typed);
     if (invocation.config_form == ConfigForm::env_example || invocation.config_form == ConfigForm::markdown) {

@@ -22,6 +22,7 @@ struct Invocation {
     LoadedConfig loaded;
     ConfigForm config_form = ConfigForm::text;
     DemoOptions demo;
+    DlqOptions dlq;
     HealthOptions health;
 };
 

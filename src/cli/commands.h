@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <optional>
 #include <string>
 
 #include "cli/config.h"
@@ -24,6 +26,16 @@ struct DemoOptions {
 
 /// Sends one message through the whole pipeline and shows how it comes back. Result on standard output, reasons on standard error.
 int run_demo(const DemoOptions& options);
+
+struct DlqOptions {
+    enum class Action { list, show, replay, purge };
+    Action action = Action::list;
+    std::optional<std::string> event_id;  ///< None: all of them (replay, purge).
+    std::size_t limit = 100;              ///< list: the oldest so many.
+};
+
+/// Looks into the dead letter queue, or empties it. Results on standard output, reasons on standard error.
+int run_dlq(const Config& config, const DlqOptions& options);
 
 struct HealthOptions {
     std::string url;  ///< http://host[:port]/path.

@@ -20,6 +20,7 @@ constexpr unsigned kWorker = static_cast<unsigned>(Command::worker);
 constexpr unsigned kBoth = kApp | kWorker;
 constexpr unsigned kHealth = static_cast<unsigned>(Command::health);
 constexpr unsigned kDemo = static_cast<unsigned>(Command::demo);
+constexpr unsigned kRabbit = kBoth | static_cast<unsigned>(Command::dlq);
 
 constexpr std::int64_t kDay = 86'400;
 constexpr std::int64_t kYear = 365 * kDay;
@@ -88,13 +89,13 @@ std::vector<Option> rabbitmq_options() {
     const auto delay_max = at(&Config::rabbitmq, &Rabbit::retry, &board::RetryPolicy::delay_max);
     return {
         {"RabbitMQ", "RABBITMQ_URL", list(at(&Config::rabbitmq, &Rabbit::urls), "amqp:// or amqps:// URLs", add_amqp_url),
-         "amqp://guest:guest@localhost:5672/", "The broker, or the nodes of its cluster.", kBoth, {}, {}, Secret::url},
+         "amqp://guest:guest@localhost:5672/", "The broker, or the nodes of its cluster.", kRabbit, {}, {}, Secret::url},
         {"RabbitMQ", "RABBITMQ_EXCHANGE", amqp_name(&TopologyOptions::main, &RouteNames::exchange), "advanced.board.events",
-         "Exchange of new events.", kBoth},
+         "Exchange of new events.", kRabbit},
         {"RabbitMQ", "RABBITMQ_QUEUE", amqp_name(&TopologyOptions::main, &RouteNames::queue), "advanced.board.events",
-         "Queue of new events.", kBoth},
+         "Queue of new events.", kRabbit},
         {"RabbitMQ", "RABBITMQ_ROUTING_KEY", amqp_name(&TopologyOptions::main, &RouteNames::routing_key), "boards.activity",
-         "Routing key of new events.", kBoth},
+         "Routing key of new events.", kRabbit},
         {"RabbitMQ", "RABBITMQ_RETRY_EXCHANGE", amqp_name(&TopologyOptions::retry, &RouteNames::exchange),
          "advanced.board.events.retry", "Exchange of failed events that wait.", kBoth},
         {"RabbitMQ", "RABBITMQ_RETRY_QUEUE", amqp_name(&TopologyOptions::retry, &RouteNames::queue), "advanced.board.events.retry",
@@ -110,11 +111,11 @@ std::vector<Option> rabbitmq_options() {
               integer(at(&Config::rabbitmq, &Rabbit::topology, &TopologyOptions::retries_max), 0, kRetriesMost)),
          "5", "Retries before an event goes to the dead letter queue.", kBoth},
         {"RabbitMQ", "RABBITMQ_DLQ_EXCHANGE", amqp_name(&TopologyOptions::dlq, &RouteNames::exchange), "advanced.board.events.dlq",
-         "Exchange of dead letters.", kBoth},
+         "Exchange of dead letters.", kRabbit},
         {"RabbitMQ", "RABBITMQ_DLQ_QUEUE", amqp_name(&TopologyOptions::dlq, &RouteNames::queue), "advanced.board.events.dlq",
-         "Queue of dead letters.", kBoth},
+         "Queue of dead letters.", kRabbit},
         {"RabbitMQ", "RABBITMQ_DLQ_ROUTING_KEY", amqp_name(&TopologyOptions::dlq, &RouteNames::routing_key), "boards.activity.dlq",
-         "Routing key of dead letters.", kBoth},
+         "Routing key of dead letters.", kRabbit},
         {"RabbitMQ", "RABBITMQ_QUEUE_TYPE",
          choice<>(at(&Config::rabbitmq, &Rabbit::topology, &TopologyOptions::queue_type),
                   std::vector<std::pair<std::string_view, board::QueueType>>{{"quorum", board::QueueType::quorum},
@@ -134,11 +135,11 @@ std::vector<Option> rabbitmq_options() {
         {"RabbitMQ", "PUBLISH_QUEUE_BYTES", integer(at(&Config::publish, &PublishConfig::queue_bytes), 1, 16 * kGiB), "16777216",
          "Messages that may wait for a place in the window; beyond it they are refused.", kApp, {}, "bytes"},
         {"RabbitMQ", "RABBITMQ_CA_FILE", file(&Config::rabbitmq, &transport::TlsOptions::ca_file), "",
-         "Certificates that may sign RabbitMQ's (PEM).", kBoth, "the system's store"},
+         "Certificates that may sign RabbitMQ's (PEM).", kRabbit, "the system's store"},
         {"RabbitMQ", "RABBITMQ_CERT_FILE", file(&Config::rabbitmq, &transport::TlsOptions::cert_file), "",
-         "Client certificate for RabbitMQ (PEM).", kBoth, "none"},
+         "Client certificate for RabbitMQ (PEM).", kRabbit, "none"},
         {"RabbitMQ", "RABBITMQ_KEY_FILE", file(&Config::rabbitmq, &transport::TlsOptions::key_file), "",
-         "Key of the client certificate (PEM).", kBoth, "none"},
+         "Key of the client certificate (PEM).", kRabbit, "none"},
     };
 }
 
@@ -262,8 +263,8 @@ std::vector<Option> telemetry_options() {
          "advanced-realtime", "Name of this service in traces.", kBoth, {}, {}, Secret::no, Built::not_yet},
         {"Telemetry", "METRICS_PATH", metrics_path(), "/metrics", "Path of the metrics.", kBoth},
         {"Telemetry", "OTEL_EXPORTER_OTLP_ENDPOINT", only(""), "", "Collector that traces are sent to.", kBoth, "off"},
-        {"Telemetry", "OTEL_EXPORTER_OTLP_HEADERS", only(""), "", "Headers for the collector, as key=value,key=value.", kBoth, "none",
-         {}, Secret::whole},
+        {"Telemetry", "OTEL_EXPORTER_OTLP_HEADERS", otlp_headers(), "", "Headers for the collector, as key=value,key=value.", kBoth, "none",
+         {}, Secret::whole, Built::not_yet},
     };
 }
 

@@ -21,6 +21,8 @@ Complaint add_proxy(const std::string& item, std::vector<web::Cidr>& field);
 
 Rule redis_url();
 Rule metrics_path();
+/// Checked only: nothing is exported yet.
+Rule otlp_headers();
 
 /// For what is not built yet: only `value` is accepted, and what else is documented is told to be not supported yet.
 Rule only(std::string_view value);

@@ -85,7 +85,10 @@ Result<HttpUrl> parse_http_url(std::string_view text) {
     }
     auto authority = text.substr(0, slash);
     const auto bracket = authority.starts_with('[') ? authority.find(']') : 0;
-    const auto colon = bracket == std::string_view::npos ? bracket : authority.find(':', bracket);
+    if (bracket == std::string_view::npos) {
+        return wrong;
+    }
+    const auto colon = authority.find(':', bracket);
     url.host = bracket == 0 ? authority.substr(0, colon) : authority.substr(1, bracket - 1);
     if (colon != std::string_view::npos) {
         url.port = authority.substr(colon + 1);
