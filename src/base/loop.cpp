@@ -64,10 +64,13 @@ void Loop::turn(std::chrono::milliseconds longest) {
         run_posted();
     }
     run_due_timers();
-    // By index: a hook may register another one.
+    // By index: a hook may register another one. One that left has left its place empty.
     for (std::size_t i = 0; i < turn_ends_.size(); ++i) {
-        turn_ends_[i]->on_turn_end();
+        if (turn_ends_[i] != nullptr) {
+            turn_ends_[i]->on_turn_end();
+        }
     }
+    std::erase(turn_ends_, nullptr);
 }
 
 int Loop::wait_ms(std::chrono::milliseconds longest) const {
@@ -140,7 +143,7 @@ void Loop::post(Task task) {
 
 void Loop::add_turn_end(TurnEnd& hook) { turn_ends_.push_back(&hook); }
 
-void Loop::remove_turn_end(TurnEnd& hook) { std::erase(turn_ends_, &hook); }
+void Loop::remove_turn_end(TurnEnd& hook) { std::ranges::replace(turn_ends_, &hook, nullptr); }
 
 void Timer::start(std::chrono::nanoseconds delay) {
     stop();

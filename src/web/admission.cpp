@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t kBoardIdMax = 256;  // Bytes, decoded.
 
+constexpr std::string_view kBearer = "bearer ";
+
 enum class Plus { literal, space };
 
 int hex_value(char c) {
@@ -116,11 +118,10 @@ std::string presented_token(std::string_view query, std::string_view authorizati
     if (!token.empty()) {
         return token;
     }
-    constexpr std::string_view kScheme = "bearer ";
-    if (lower(authorization.substr(0, kScheme.size())) != kScheme) {
+    if (lower(authorization.substr(0, kBearer.size())) != kBearer) {
         return {};
     }
-    const auto begin = authorization.find_first_not_of(' ', kScheme.size());
+    const auto begin = authorization.find_first_not_of(' ', kBearer.size());
     if (begin == std::string_view::npos) {
         return {};
     }

@@ -99,7 +99,7 @@ class TokenBucket {
     std::chrono::nanoseconds wait(const RateLimit& limit, Instant now) const;
 
   private:
-    Instant full_at_{};  // When the bucket will be full again ("theoretical arrival time" of the cell rate algorithm).
+    Instant full_at_;  // When the bucket will be full again ("theoretical arrival time" of the cell rate algorithm).
 };
 
 }  // namespace boardbus::web

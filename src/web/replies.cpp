@@ -15,6 +15,7 @@ namespace boardbus::web {
 namespace {
 
 constexpr std::size_t kRequestIdMax = 128;  // Bytes: three UUIDs; it is copied into every response and log line.
+constexpr std::string_view kHex = "0123456789abcdef";
 
 std::string_view reason_of(int status) {
     switch (status) {
@@ -152,7 +153,6 @@ std::string request_id_for(std::string_view from_client) {
 }
 
 std::string detail_json(std::string_view detail) {
-    constexpr std::string_view kHex = "0123456789abcdef";
     std::string out = R"({"detail":")";
     for (const char c : detail) {
         if (c == '"' || c == '\\') {

@@ -27,24 +27,24 @@ enum class Body { send, omit };  ///< omit: the answer to HEAD, with the Content
 struct ReplyContext {
     Connection connection = Connection::keep_alive;
     Body body = Body::send;
-    std::string_view origin{};           ///< The Origin header; "" when absent.
-    std::string_view request_id{};       ///< From request_id_for(); "" leaves the header out.
-    std::optional<RateDecision> rate{};  ///< Shown in the rate-limit headers.
+    std::string_view origin;           ///< The Origin header; "" when absent.
+    std::string_view request_id;       ///< From request_id_for(); "" leaves the header out.
+    std::optional<RateDecision> rate;  ///< Shown in the rate-limit headers.
 };
 
 /// A response of its own. Views live for the call.
 struct Reply {
     int status = 200;
     std::string_view content_type = kJsonType;
-    std::string_view body{};
+    std::string_view body;
     std::string_view cache_control = "no-store";
-    std::vector<std::pair<std::string_view, std::string>> headers{};  ///< Further ones: ETag, Allow, Retry-After.
+    std::vector<std::pair<std::string_view, std::string>> headers;  ///< Further ones: ETag, Allow, Retry-After.
 };
 
 /// A CORS preflight's headers.
 struct Preflight {
-    std::string_view request_method{};   ///< Access-Control-Request-Method
-    std::string_view request_headers{};  ///< Access-Control-Request-Headers
+    std::string_view request_method;   ///< Access-Control-Request-Method
+    std::string_view request_headers;  ///< Access-Control-Request-Headers
 };
 
 /// The client's X-Request-ID when it is 1 to 128 visible ASCII characters, else a new UUID.

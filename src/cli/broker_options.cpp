@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/broker_options.h"
+
+#include <utility>
+
+namespace boardbus::cli {
+
+transport::AmqpOptions amqp_options(const Config& config, std::string name) {
+    return {.brokers = config.rabbitmq.urls,
+            .name = std::move(name),
+            .tls = config.rabbitmq.tls,
+            .reconnect_initial = config.web.reconnect_initial_delay,
+            .reconnect_max = config.web.reconnect_max_delay};
+}
+
+transport::RedisOptions redis_options(const Config& config) {
+    return {.url = config.redis.url,
+            .tls = config.redis.tls,
+            .reconnect_initial = config.web.reconnect_initial_delay,
+            .reconnect_max = config.web.reconnect_max_delay};
+}
+
+}  // namespace boardbus::cli

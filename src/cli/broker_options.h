@@ -1,0 +1,18 @@
+// The configuration in the words of transport/: the one place where it is translated.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "cli/config.h"
+#include "transport/amqp_connection.h"
+#include "transport/redis_connection.h"
+
+namespace boardbus::cli {
+
+/// `name` is what RabbitMQ's tools show for the connection.
+transport::AmqpOptions amqp_options(const Config& config, std::string name);
+
+transport::RedisOptions redis_options(const Config& config);
+
+}  // namespace boardbus::cli

@@ -1,0 +1,36 @@
+// What every long-running command does with its process: signals, descriptors, the first log lines.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#include "base/loop.h"
+#include "base/unique_fd.h"
+#include "cli/config.h"
+
+namespace boardbus::cli {
+
+/// Takes SIGTERM and SIGINT as events of a loop. Make it before the first thread starts: the signals are blocked in all of them.
+class StopSignals final : private Watcher {
+  public:
+    /// `on_stop` is called for the first signal; a second one ends the process at once with exit code 1.
+    StopSignals(Loop& loop, Task on_stop);
+    StopSignals(const StopSignals&) = delete;
+    StopSignals& operator=(const StopSignals&) = delete;
+    ~StopSignals();
+
+  private:
+    void on_ready(std::uint32_t events) override;
+
+    Loop& loop_;
+    UniqueFd fd_;
+    Task on_stop_;
+};
+
+/// Raises the soft limit of open files to the hard one and tells it.
+std::size_t raise_file_limit();
+
+/// Log level and format as configured.
+void begin_log(const Config& config);
+
+}  // namespace boardbus::cli
