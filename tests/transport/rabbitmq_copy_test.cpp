@@ -75,7 +75,7 @@ TEST(RetryCopy, LeavesRoomInItsFrameWhenTheOriginalFilledOne) {
 
 TEST(PrintableError, IsAlwaysUtf8AndBounded) {
     EXPECT_EQ(printable_error("fine \xC3\xA9"), "fine \xC3\xA9");
-    EXPECT_EQ(printable_error("\xFF\xC3-\xED\xA0\x80"), "??-???");
+    EXPECT_EQ(printable_error("\xFF\xC3-\xED\xA0\x80"), std::string(2, '?') + "-" + std::string(3, '?'));
     std::string long_text;
     for (int i = 0; i < 1000; ++i) {
         long_text += "\xE2\x82\xAC";

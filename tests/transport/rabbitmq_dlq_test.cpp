@@ -30,7 +30,7 @@ class Ground final : private AmqpConnectionOwner {
 
 class LiveRabbitDlq : public LiveRabbit {
   protected:
-    void bury(LiveChannel& channel, const std::string& id, const std::string& reason = "retries_exhausted") {
+    void bury(const std::string& id, const std::string& reason = "retries_exhausted") {
         amqp::Properties properties;
         properties.message_id = id;
         properties.headers = {{"failure_reason", reason},
@@ -38,7 +38,7 @@ class LiveRabbitDlq : public LiveRabbit {
                               {"x-retry-count", std::int32_t{5}},
                               {"x-death", amqp::Array{amqp::Table{{"queue", names.main.queue}, {"reason", "delivery_limit"}}}},
                               {"traceparent", "00-1"}};
-        channel.publish(names.dlq.exchange, names.dlq.routing_key, properties, "body of " + id);
+        channel->publish(names.dlq.exchange, names.dlq.routing_key, properties, "body of " + id);
     }
 
     /// Three dead letters, d-0 to d-2.
@@ -51,7 +51,7 @@ class LiveRabbitDlq : public LiveRabbit {
         ASSERT_TRUE(until([&] { return ground->ready; }));
         channel.emplace(loop, amqp);
         for (int i = 0; i < 3; ++i) {
-            bury(*channel, "d-" + std::to_string(i));
+            bury("d-" + std::to_string(i));
         }
         ASSERT_TRUE(until([&] { return channel->depth(names.dlq.queue) == 3; }));
     }
