@@ -34,10 +34,14 @@ cli::Variables our_environment() {
 
 std::string shown_config(const cli::Invocation& invocation) {
     switch (invocation.config_form) {
-        case cli::ConfigForm::text: return cli::settings_as_text(invocation.loaded.settings);
-        case cli::ConfigForm::json: return cli::settings_as_json(invocation.loaded.settings);
-        case cli::ConfigForm::env_example: return cli::env_example();
-        case cli::ConfigForm::markdown: return cli::options_as_markdown();
+        case cli::ConfigForm::text:
+            return cli::settings_as_text(invocation.loaded.settings);
+        case cli::ConfigForm::json:
+            return cli::settings_as_json(invocation.loaded.settings);
+        case cli::ConfigForm::env_example:
+            return cli::env_example();
+        case cli::ConfigForm::markdown:
+            return cli::options_as_markdown();
     }
     return {};
 }
@@ -48,13 +52,22 @@ int run(const cli::Invocation& invocation) {
         telemetry::log(telemetry::Level::warn, "configuration", {{"warning", std::string_view(warning)}});
     }
     switch (invocation.command) {
-        case cli::Command::app: return cli::run_app(invocation.loaded.config);
-        case cli::Command::worker: return cli::run_worker(invocation.loaded.config);
-        case cli::Command::demo: return cli::run_demo(invocation.demo);
-        case cli::Command::dlq: return cli::run_dlq(invocation.loaded.config, invocation.dlq);
-        case cli::Command::health: return cli::run_health(invocation.health);
-        case cli::Command::config: std::fputs(shown_config(invocation).c_str(), stdout); return 0;
-        case cli::Command::version: std::puts(cli::version_line().c_str()); return 0;
+        case cli::Command::app:
+            return cli::run_app(invocation.loaded.config);
+        case cli::Command::worker:
+            return cli::run_worker(invocation.loaded.config);
+        case cli::Command::demo:
+            return cli::run_demo(invocation.demo);
+        case cli::Command::dlq:
+            return cli::run_dlq(invocation.loaded.config, invocation.dlq);
+        case cli::Command::health:
+            return cli::run_health(invocation.health);
+        case cli::Command::config:
+            std::fputs(shown_config(invocation).c_str(), stdout);
+            return 0;
+        case cli::Command::version:
+            std::puts(cli::version_line().c_str());
+            return 0;
     }
     return 1;
 }

@@ -16,7 +16,8 @@ constexpr const char* kDefaultEnvFile = ".env";
 
 /// What CLI11 writes into while it parses.
 struct Typed {
-    std::map<std::string, std::string> options;  // Variable to text; the entries exist before the parse, so they stay in place.
+    std::map<std::string, std::string>
+        options;  // Variable to text; the entries exist before the parse, so they stay in place.
     std::string env_file;
     bool json = false;
     bool env_example = false;
@@ -25,6 +26,7 @@ struct Typed {
     std::string board = "demo";
     std::string token;
     double timeout_seconds = 0;
+    double wait_seconds = 0;
     std::string role = "app";
     bool live = false;
     DlqOptions dlq;
@@ -41,7 +43,8 @@ std::string help_of(const Option& option) {
 }
 
 void add_table(CLI::App& command, unsigned bit, Typed& typed) {
-    command.add_option("--env-file", typed.env_file, "Variables to start from, default ./.env when present")->type_name("FILE");
+    command.add_option("--env-file", typed.env_file, "Variables to start from, default ./.env when present")
+        ->type_name("FILE");
     for (const auto& option : options_table()) {
         if ((option.commands & bit) == 0 && bit != static_cast<unsigned>(Command::config)) {
             continue;
@@ -71,7 +74,9 @@ void add_dlq(CLI::App& root, Typed& typed) {
         ->add_option("--limit", typed.dlq.limit, "At most so many, default 100")
         ->type_name("NUMBER")
         ->check(CLI::Range(1, 100'000));
-    add("show", "One dead letter with its body", Action::show)->add_option("event_id", typed.event_id, "As `list` shows it")->required();
+    add("show", "One dead letter with its body", Action::show)
+        ->add_option("event_id", typed.event_id, "As `list` shows it")
+        ->required();
 
     auto* replay = add("replay", "Send dead letters to the main exchange again", Action::replay);
     auto* replay_id = replay->add_option("event_id", typed.event_id, "As `list` shows it");
@@ -87,10 +92,14 @@ const char* dlq_problem(const Typed& typed) {
         return nullptr;
     }
     switch (typed.dlq.action) {
-        case DlqOptions::Action::replay: return "dlq replay: an event_id or --all is required";
-        case DlqOptions::Action::purge: return "dlq purge: an event_id or --yes, which removes all, is required";
-        case DlqOptions::Action::show: return "dlq show: an event_id is required";
-        case DlqOptions::Action::list: return nullptr;
+        case DlqOptions::Action::replay:
+            return "dlq replay: an event_id or --all is required";
+        case DlqOptions::Action::purge:
+            return "dlq purge: an event_id or --yes, which removes all, is required";
+        case DlqOptions::Action::show:
+            return "dlq show: an event_id is required";
+        case DlqOptions::Action::list:
+            return nullptr;
     }
     return nullptr;
 }
@@ -99,7 +108,8 @@ void add_commands(CLI::App& root, Typed& typed) {
     add_command(root, "app", "Serve browsers: HTTP, WebSocket and SSE", Command::app, typed);
     add_command(root, "worker", "Consume RabbitMQ and publish to Redis", Command::worker, typed);
 
-    auto& demo = add_command(root, "demo", "Send one message through the whole pipeline and show it", Command::demo, typed);
+    auto& demo =
+        add_command(root, "demo", "Send one message through the whole pipeline and show it", Command::demo, typed);
     demo.add_option("--url", typed.url, "The app, default http://127.0.0.1 and the app's port")->type_name("URL");
     demo.add_option("--board", typed.board, "The board to write to, default demo")->type_name("BOARD");
     demo.add_option("--token", typed.token, "The same as --realtime-token")->type_name("TOKEN");
@@ -109,18 +119,29 @@ void add_commands(CLI::App& root, Typed& typed) {
 
     add_dlq(root, typed);
 
-    auto& health = add_command(root, "health", "Ask the local app or worker whether it is ready", Command::health, typed);
-    health.add_option("--role", typed.role, "app or worker, default app")->type_name("ROLE")->check(CLI::IsMember({"app", "worker"}));
+    auto& health =
+        add_command(root, "health", "Ask the local app or worker whether it is ready", Command::health, typed);
+    health.add_option("--role", typed.role, "app or worker, default app")
+        ->type_name("ROLE")
+        ->check(CLI::IsMember({"app", "worker"}));
     health.add_option("--url", typed.url, "Ask there instead: http://host:port")->type_name("URL");
     health.add_flag("--live", typed.live, "Ask whether it lives (/healthz) instead of whether it is ready (/readyz)");
+    health.add_option("--wait", typed.wait_seconds, "Ask again for so many seconds until the answer is good, default 0")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.0, 3600.0));
     health.add_option("--timeout", typed.timeout_seconds, "Seconds to wait for the answer, default 3")
         ->type_name("SECONDS")
         ->check(CLI::Range(0.1, 3600.0));
 
-    auto& config = add_command(root, "config", "Show the configuration that is in force, secrets masked", Command::config, typed);
+    auto& config =
+        add_command(root, "config", "Show the configuration that is in force, secrets masked", Command::config, typed);
     auto* json = config.add_flag("--json", typed.json, "As JSON");
-    auto* example = config.add_flag("--env-example", typed.env_example, "Print an env file with every variable and its default")->excludes(json);
-    config.add_flag("--markdown", typed.markdown, "Print the table for the documentation")->excludes(json)->excludes(example);
+    auto* example =
+        config.add_flag("--env-example", typed.env_example, "Print an env file with every variable and its default")
+            ->excludes(json);
+    config.add_flag("--markdown", typed.markdown, "Print the table for the documentation")
+        ->excludes(json)
+        ->excludes(example);
 
     root.add_subcommand("version", "Print version, compiler and build type");
 }
@@ -180,6 +201,7 @@ void fill(Invocation& invocation, const Typed& typed) {
     if (!typed.event_id.empty()) {
         invocation.dlq.event_id = typed.event_id;
     }
+    invocation.health.wait = std::chrono::milliseconds(static_cast<std::int64_t>(typed.wait_seconds * 1000));
     if (timeout.count() > 0) {
         invocation.demo.timeout = timeout;
         invocation.health.timeout = timeout;
@@ -187,10 +209,9 @@ void fill(Invocation& invocation, const Typed& typed) {
 }
 
 Command command_of(const std::string& name) {
-    static const std::map<std::string, Command> commands = {{"app", Command::app},       {"worker", Command::worker},
-                                                            {"demo", Command::demo},     {"dlq", Command::dlq},
-                                                            {"health", Command::health}, {"config", Command::config},
-                                                            {"version", Command::version}};
+    static const std::map<std::string, Command> commands = {
+        {"app", Command::app},       {"worker", Command::worker}, {"demo", Command::demo},      {"dlq", Command::dlq},
+        {"health", Command::health}, {"config", Command::config}, {"version", Command::version}};
     return commands.at(name);
 }
 
@@ -207,11 +228,14 @@ std::vector<std::string> for_cli11(const std::vector<std::string>& arguments) {
     return reversed;
 }
 
-Ending wrong(const std::string& why) { return {2, "boardbus: " + why + "\n"}; }
+Ending wrong(const std::string& why) {
+    return {2, "boardbus: " + why + "\n"};
+}
 
 }  // namespace
 
-std::variant<Invocation, Ending> read_command_line(const std::vector<std::string>& arguments, const Variables& environment) {
+std::variant<Invocation, Ending> read_command_line(const std::vector<std::string>& arguments,
+                                                   const Variables& environment) {
     Typed typed;
     CLI::App root("boardbus: a durable realtime message bus for shared boards", "boardbus");
     root.require_subcommand(1);

@@ -33,6 +33,7 @@ struct Ending {
 };
 
 /// `arguments` without the program's name; `environment` as the process has it. Reads the env file.
-std::variant<Invocation, Ending> read_command_line(const std::vector<std::string>& arguments, const Variables& environment);
+std::variant<Invocation, Ending> read_command_line(const std::vector<std::string>& arguments,
+                                                   const Variables& environment);
 
 }  // namespace boardbus::cli

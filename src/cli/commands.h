@@ -40,6 +40,7 @@ int run_dlq(const Config& config, const DlqOptions& options);
 struct HealthOptions {
     std::string url;  ///< http://host[:port]/path.
     std::chrono::milliseconds timeout{3'000};
+    std::chrono::milliseconds wait{0};  ///< Asks again until the answer is good or this has passed.
 };
 
 /// Asks the local app or worker how it is.

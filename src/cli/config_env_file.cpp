@@ -29,10 +29,14 @@ bool is_blank_or_comment(std::string_view text) {
 
 char unescaped(char c) {
     switch (c) {
-        case 'n': return '\n';
-        case 'r': return '\r';
-        case 't': return '\t';
-        default: return c;
+        case 'n':
+            return '\n';
+        case 'r':
+            return '\r';
+        case 't':
+            return '\t';
+        default:
+            return c;
     }
 }
 
@@ -44,7 +48,8 @@ std::optional<std::string> quoted_value(std::string_view text) {
         if (text[i] == quote) {
             return is_blank_or_comment(text.substr(i + 1)) ? std::optional(value) : std::nullopt;
         }
-        if (quote == '"' && text[i] == '\\' && i + 1 < text.size() && std::string_view("nrt\"\\$").contains(text[i + 1])) {
+        if (quote == '"' && text[i] == '\\' && i + 1 < text.size() &&
+            std::string_view("nrt\"\\$").contains(text[i + 1])) {
             value += unescaped(text[++i]);
         } else {
             value += text[i];

@@ -20,8 +20,9 @@ std::string described(const Setting& setting) {
 
 Setting winner(const Option& option, const ConfigSources& sources) {
     const std::string variable = variable_of(option);
-    const std::pair<const Variables&, Source> layers[] = {
-        {sources.flags, Source::flag}, {sources.environment, Source::environment}, {sources.env_file, Source::env_file}};
+    const std::pair<const Variables&, Source> layers[] = {{sources.flags, Source::flag},
+                                                          {sources.environment, Source::environment},
+                                                          {sources.env_file, Source::env_file}};
     for (const auto& [variables, source] : layers) {
         if (const auto found = variables.find(variable); found != variables.end()) {
             return {&option, found->second, source};
@@ -40,7 +41,8 @@ std::optional<std::string> apply(const Setting& setting, Config& config) {
         return std::nullopt;
     }
     const std::string unset = option.unset_means.empty() ? "" : ", or blank (" + std::string(option.unset_means) + ")";
-    return described(setting) + ": " + (complaint->empty() ? "" : *complaint + "; ") + "allowed: " + option.rule.allowed + unset;
+    return described(setting) + ": " + (complaint->empty() ? "" : *complaint + "; ") +
+           "allowed: " + option.rule.allowed + unset;
 }
 
 /// Insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
@@ -70,18 +72,20 @@ void warn_unknown(const Variables& variables, Source source, std::vector<std::st
             continue;
         }
         const auto short_name = name.substr(0, kNameMost);
-        const auto nearest =
-            std::ranges::min_element(table, {}, [&](const Option& option) { return distance(short_name, option.name); });
+        const auto nearest = std::ranges::min_element(
+            table, {}, [&](const Option& option) { return distance(short_name, option.name); });
         std::string warning = "unknown variable ";
         telemetry::append_json_escaped(warning, variable.substr(0, kVariablePrefix.size() + kNameMost));
-        warnings.push_back(warning + " (" + name_of(source) + ") is ignored; the nearest name is " + variable_of(*nearest));
+        warnings.push_back(warning + " (" + name_of(source) + ") is ignored; the nearest name is " +
+                           variable_of(*nearest));
     }
 }
 
 /// What no single row can check.
 std::optional<std::string> contradiction(const Config& config) {
     if (config.web.reconnect_max_delay < config.web.reconnect_initial_delay) {
-        return "ADVANCED_RECONNECT_MAX_DELAY_SECONDS is below ADVANCED_RECONNECT_INITIAL_DELAY_SECONDS; allowed: at least as long";
+        return "ADVANCED_RECONNECT_MAX_DELAY_SECONDS is below ADVANCED_RECONNECT_INITIAL_DELAY_SECONDS; allowed: at "
+               "least as long";
     }
     if (config.rabbitmq.urls.empty()) {
         return "ADVANCED_RABBITMQ_URL holds no URL; allowed: at least one";
@@ -126,10 +130,14 @@ void warn_about_values(const LoadedConfig& loaded, Command command, std::vector<
 
 std::string name_of(Source source) {
     switch (source) {
-        case Source::built_in: return "default";
-        case Source::env_file: return "env file";
-        case Source::environment: return "environment";
-        case Source::flag: return "flag";
+        case Source::built_in:
+            return "default";
+        case Source::env_file:
+            return "env file";
+        case Source::environment:
+            return "environment";
+        case Source::flag:
+            return "flag";
     }
     return "";
 }

@@ -16,7 +16,9 @@ std::string escaped(std::string_view text) {
     return out;
 }
 
-std::string quoted(std::string_view text) { return '"' + escaped(text) + '"'; }
+std::string quoted(std::string_view text) {
+    return '"' + escaped(text) + '"';
+}
 
 std::string with_unit(const Option& option, std::string_view text) {
     return std::string(text) + (option.unit.empty() || text.empty() ? "" : " " + std::string(option.unit));
@@ -75,9 +77,9 @@ std::string settings_as_json(const std::vector<Setting>& settings) {
     std::string out = "{";
     for (const auto& setting : settings) {
         out += out.size() > 1 ? ",\n " : "\n ";
-        out += quoted(variable_of(*setting.option)) + ":{\"value\":" +
-               (setting.text.empty() ? "null" : quoted(shown(*setting.option, setting.text))) + ",\"source\":" +
-               quoted(name_of(setting.source)) + "}";
+        out += quoted(variable_of(*setting.option)) +
+               ":{\"value\":" + (setting.text.empty() ? "null" : quoted(shown(*setting.option, setting.text))) +
+               ",\"source\":" + quoted(name_of(setting.source)) + "}";
     }
     return out + "\n}\n";
 }
@@ -107,9 +109,9 @@ std::string options_as_markdown() {
             out += (out.empty() ? "### " : "\n### ") + std::string(section) +
                    "\n\n| Variable | Flag | Default | Allowed | Meaning |\n|---|---|---|---|---|\n";
         }
-        out += "| `" + variable_of(option) + "` | `" + flag_of(option) + "` | " + markdown_cell(markdown_default(option)) + " | " +
-               markdown_cell(allowed_words(option)) + " | " + markdown_cell(option.help) +
-               (option.built == Built::not_yet ? " No effect yet." : "") + " |\n";
+        out += "| `" + variable_of(option) + "` | `" + flag_of(option) + "` | " +
+               markdown_cell(markdown_default(option)) + " | " + markdown_cell(allowed_words(option)) + " | " +
+               markdown_cell(option.help) + (option.built == Built::not_yet ? " No effect yet." : "") + " |\n";
     }
     return out;
 }

@@ -38,7 +38,8 @@ std::array<char, 4> random_mask() {
 std::string percent_encoded(std::string_view text) {
     std::string out;
     for (const unsigned char c : text) {
-        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || std::string_view("-._~").contains(static_cast<char>(c))) {
+        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+            std::string_view("-._~").contains(static_cast<char>(c))) {
             out += static_cast<char>(c);
         } else {
             constexpr std::string_view kDigits = "0123456789ABCDEF";
@@ -52,13 +53,17 @@ std::string percent_encoded(std::string_view text) {
 class Demo {
   public:
     Demo(const DemoOptions& options, HttpUrl url)
-        : options_(options), url_(std::move(url)), deadline_(Clock::now() + options.timeout), correlation_id_(random_uuid()) {}
+        : options_(options),
+          url_(std::move(url)),
+          deadline_(Clock::now() + options.timeout),
+          correlation_id_(random_uuid()) {}
 
     Result<void> run();
     void print() const;
 
   private:
-    Result<HttpHead> open(std::optional<PlainSocket>& socket, std::string& received, const std::string& path, const std::string& headers);
+    Result<HttpHead> open(std::optional<PlainSocket>& socket, std::string& received, const std::string& path,
+                          const std::string& headers);
     Result<void> open_sse();
     Result<void> open_websocket();
     Result<void> post();
@@ -100,14 +105,15 @@ Result<void> Demo::run() {
     return {};
 }
 
-Result<HttpHead> Demo::open(std::optional<PlainSocket>& socket, std::string& received, const std::string& path, const std::string& headers) {
+Result<HttpHead> Demo::open(std::optional<PlainSocket>& socket, std::string& received, const std::string& path,
+                            const std::string& headers) {
     auto connected = PlainSocket::connect(url_, deadline_);
     if (!connected) {
         return std::unexpected(connected.error());
     }
     socket = std::move(*connected);
-    const std::string request = "GET " + url_.path + path + " HTTP/1.1\r\nHost: " + url_.authority() + "\r\nAuthorization: Bearer " +
-                                options_.token + "\r\n" + headers + "\r\n";
+    const std::string request = "GET " + url_.path + path + " HTTP/1.1\r\nHost: " + url_.authority() +
+                                "\r\nAuthorization: Bearer " + options_.token + "\r\n" + headers + "\r\n";
     if (auto sent = socket->send(request, deadline_); !sent) {
         return std::unexpected(sent.error());
     }
@@ -121,7 +127,9 @@ Result<void> Demo::open_sse() {
     }
     if (head->status != 200) {
         return fail(Errc::refused, "/sse/activity answered " + std::to_string(head->status) +
-                                       (head->status == 401 ? ": the token is wrong" : head->status == 429 ? ": rate limit" : ""));
+                                       (head->status == 401   ? ": the token is wrong"
+                                        : head->status == 429 ? ": rate limit"
+                                                              : ""));
     }
     sse_bytes_ = BodyBytes(head->header("transfer-encoding") == "chunked");
     return {};
@@ -130,8 +138,9 @@ Result<void> Demo::open_sse() {
 Result<void> Demo::open_websocket() {
     const std::string key = random_key();
     const std::string path = "/ws/boards/" + percent_encoded(options_.board);
-    const auto head = open(websocket_, websocket_received_, path,
-                           "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n");
+    const auto head = open(
+        websocket_, websocket_received_, path,
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n");
     if (!head) {
         return std::unexpected(head.error());
     }
@@ -142,8 +151,9 @@ Result<void> Demo::open_websocket() {
 }
 
 Result<void> Demo::post() {
-    const std::string message = R"({"action":"demo","user":"boardbus demo","message":"Hello from boardbus demo","correlation_id":")" +
-                                correlation_id_ + "\"}";
+    const std::string message =
+        R"({"action":"demo","user":"boardbus demo","message":"Hello from boardbus demo","correlation_id":")" +
+        correlation_id_ + "\"}";
     posted_at_ = Clock::now();
     return websocket_->send(client_frame(web::Opcode::text, message, random_mask()), deadline_);
 }
@@ -201,15 +211,18 @@ Result<void> Demo::on_frame(const ServerFrame& frame) {
         return websocket_->send(client_frame(web::Opcode::pong, frame.payload, random_mask()), deadline_);
     }
     if (frame.opcode == web::Opcode::close) {
-        const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(frame.payload[i])); };
+        const auto byte = [&](std::size_t i) {
+            return static_cast<unsigned>(static_cast<unsigned char>(frame.payload[i]));
+        };
         const unsigned code = frame.payload.size() < 2 ? web::close_code::kNone : byte(0) << 8 | byte(1);
-        const std::string reason = code == web::close_code::kUnauthorized     ? ": the token is wrong"
-                                   : code == web::close_code::kTryAgainLater  ? ": too many connections"
-                                                                              : "";
+        const std::string reason = code == web::close_code::kUnauthorized    ? ": the token is wrong"
+                                   : code == web::close_code::kTryAgainLater ? ": too many connections"
+                                                                             : "";
         return fail(Errc::refused, "the WebSocket was closed with " + std::to_string(code) + reason);
     }
     if (frame.payload.contains(R"("kind":"error")") || frame.payload.contains(R"("kind": "error")")) {
-        return fail(Errc::refused, (frame.payload.contains("event_bus_failure") ? "the bus did not take the message: " : "the message was refused: ") +
+        return fail(Errc::refused, (frame.payload.contains("event_bus_failure") ? "the bus did not take the message: "
+                                                                                : "the message was refused: ") +
                                        frame.payload);
     }
     if (!websocket_trip_ && frame.payload.contains(correlation_id_)) {
@@ -219,7 +232,9 @@ Result<void> Demo::on_frame(const ServerFrame& frame) {
 }
 
 std::string Demo::late() const {
-    const std::string where = sse_trip_ ? "the WebSocket (SSE had it)" : websocket_trip_ ? "SSE (the WebSocket had it)" : "either stream; is a worker running?";
+    const std::string where = sse_trip_         ? "the WebSocket (SSE had it)"
+                              : websocket_trip_ ? "SSE (the WebSocket had it)"
+                                                : "either stream; is a worker running?";
     char seconds[32];
     std::snprintf(seconds, sizeof seconds, "%g", static_cast<double>(options_.timeout.count()) / 1000);
     return std::string("no event within ") + seconds + " s on " + where;
@@ -228,8 +243,8 @@ std::string Demo::late() const {
 void Demo::print() const {
     const auto ms = [](Clock::duration trip) { return std::chrono::duration<double, std::milli>(trip).count(); };
     std::printf("%s", event_.c_str());
-    std::printf("board %s: posted over the WebSocket, back on the WebSocket after %.1f ms, on SSE after %.1f ms\n", options_.board.c_str(),
-                ms(*websocket_trip_), ms(*sse_trip_));
+    std::printf("board %s: posted over the WebSocket, back on the WebSocket after %.1f ms, on SSE after %.1f ms\n",
+                options_.board.c_str(), ms(*websocket_trip_), ms(*sse_trip_));
 }
 
 }  // namespace

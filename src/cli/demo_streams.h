@@ -26,7 +26,7 @@ class BodyBytes {
 
   private:
     bool chunked_;
-    std::size_t missing_ = 0;   // Of the chunk that has begun, its line end included.
+    std::size_t missing_ = 0;  // Of the chunk that has begun, its line end included.
 };
 
 /// Takes the next whole event, blank line included, out of `body`. Comments and heartbeats are events, too.

@@ -45,7 +45,9 @@ std::string line_of(const DeadLetter& letter) {
 }
 
 /// A body that is plain text is shown as it is, token for token.
-std::string body_of(const DeadLetter& letter) { return is_plain_text(letter.body) ? letter.body : escaped(letter.body); }
+std::string body_of(const DeadLetter& letter) {
+    return is_plain_text(letter.body) ? letter.body : escaped(letter.body);
+}
 
 /// One command on its own loop; the exit code is set by whoever ends it.
 class Run {
@@ -62,10 +64,14 @@ class Run {
                 dlq_.show(*options.event_id, [this](Result<std::optional<DeadLetter>> letter) { shown_one(letter); });
                 break;
             case Action::replay:
-                dlq_.replay(options.event_id, [this, one = options.event_id.has_value()](Result<std::size_t> count) { changed("replayed", count, one); });
+                dlq_.replay(options.event_id, [this, one = options.event_id.has_value()](Result<std::size_t> count) {
+                    changed("replayed", count, one);
+                });
                 break;
             case Action::purge:
-                dlq_.purge(options.event_id, [this, one = options.event_id.has_value()](Result<std::size_t> count) { changed("purged", count, one); });
+                dlq_.purge(options.event_id, [this, one = options.event_id.has_value()](Result<std::size_t> count) {
+                    changed("purged", count, one);
+                });
                 break;
         }
         loop_.run();
@@ -118,7 +124,9 @@ class Run {
 
 int run_dlq(const Config& config, const DlqOptions& options) {
     if (config.event_transport == EventTransport::memory) {
-        std::fputs("boardbus dlq: with ADVANCED_EVENT_TRANSPORT=memory the dead letters live in the app and end with it\n", stderr);
+        std::fputs(
+            "boardbus dlq: with ADVANCED_EVENT_TRANSPORT=memory the dead letters live in the app and end with it\n",
+            stderr);
         return 1;
     }
     return Run(config).go(options);

@@ -1,5 +1,7 @@
 // `boardbus health`: one GET to /readyz or /healthz, for the HEALTHCHECK of a container that has no curl.
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -10,6 +12,7 @@
 namespace boardbus::cli {
 namespace {
 
+constexpr int kAskAgainMs = 100;
 constexpr std::size_t kBodyMost = 64 * 1024;
 
 struct Answer {
@@ -38,7 +41,8 @@ Result<Answer> ask(const HealthOptions& options) {
         return std::unexpected(head.error());
     }
     answer.status = head->status;
-    const auto length = static_cast<std::size_t>(std::max<std::int64_t>(0, parse_integer(head->header("content-length")).value_or(0)));
+    const auto length =
+        static_cast<std::size_t>(std::max<std::int64_t>(0, parse_integer(head->header("content-length")).value_or(0)));
     // The status decides; a body that does not come is only missing in the output.
     while (answer.body.size() < std::min(length, kBodyMost) && socket->receive(answer.body, deadline)) {
     }
@@ -48,7 +52,12 @@ Result<Answer> ask(const HealthOptions& options) {
 }  // namespace
 
 int run_health(const HealthOptions& options) {
-    const auto answer = ask(options);
+    const Deadline until = std::chrono::steady_clock::now() + options.wait;
+    auto answer = ask(options);
+    while ((!answer || answer->status != 200) && std::chrono::steady_clock::now() < until) {
+        ::poll(nullptr, 0, kAskAgainMs);
+        answer = ask(options);
+    }
     if (!answer) {
         std::fprintf(stderr, "boardbus: %s: %s\n", options.url.c_str(), answer.error().detail.c_str());
         return 1;

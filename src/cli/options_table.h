@@ -38,7 +38,7 @@ struct Option {
     Rule rule;
     std::string_view value;  ///< The default, as text.
     std::string_view help;
-    unsigned commands = 0;  ///< Which commands have the flag; `config` has all.
+    unsigned commands = 0;           ///< Which commands have the flag; `config` has all.
     std::string_view unset_means{};  ///< Not empty: a blank value is allowed and means this.
     std::string_view unit{};
     Secret secret = Secret::no;

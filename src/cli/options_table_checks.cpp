@@ -34,7 +34,9 @@ bool is_authority(std::string_view text) {
 }
 
 /// The error says "URL: why"; the URL stands in our line already, masked with more care.
-std::string reason(const Error& error) { return error.detail.substr(error.detail.rfind(": ") + 2); }
+std::string reason(const Error& error) {
+    return error.detail.substr(error.detail.rfind(": ") + 2);
+}
 
 /// Paths that the app serves itself.
 bool is_taken(std::string_view path) {
@@ -74,7 +76,8 @@ Complaint add_origin(const std::string& item, std::vector<std::string>& field) {
         return "a wildcard origin is refused: it would let every site act with its visitors' tokens";
     }
     std::string origin = item;
-    std::ranges::transform(origin, origin.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(origin, origin.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     if (origin.ends_with('/')) {
         origin.pop_back();
     }
@@ -111,22 +114,24 @@ Complaint add_proxy(const std::string& item, std::vector<web::Cidr>& field) {
 }
 
 Rule metrics_path() {
-    return text(
-        at(&Config::web, &web::Options::metrics_path), "a path that begins with / and is not one of the app's own, such as /healthz",
-        [](std::string_view path) {
-            return path.starts_with('/') && path.size() <= 256 && !is_taken(path) && std::ranges::all_of(path.substr(1), [](char c) {
-                       return c == '/' || (is_header_name({&c, 1}) && c != '%' && c != '#');
-                   });
-        });
+    return text(at(&Config::web, &web::Options::metrics_path),
+                "a path that begins with / and is not one of the app's own, such as /healthz",
+                [](std::string_view path) {
+                    return path.starts_with('/') && path.size() <= 256 && !is_taken(path) &&
+                           std::ranges::all_of(path.substr(1), [](char c) {
+                               return c == '/' || (is_header_name({&c, 1}) && c != '%' && c != '#');
+                           });
+                });
 }
 
 Rule otlp_headers() {
     return {"key=value, comma-separated", [](Config&, std::string_view text) -> Complaint {
                 const auto items = parse_list(text);
                 const bool good = items && std::ranges::all_of(*items, [](const std::string& item) {
-                    const auto equals = item.find('=');
-                    return equals != item.npos && is_header_name(item.substr(0, equals)) && is_header_value(item.substr(equals + 1));
-                });
+                                      const auto equals = item.find('=');
+                                      return equals != item.npos && is_header_name(item.substr(0, equals)) &&
+                                             is_header_value(item.substr(equals + 1));
+                                  });
                 return good ? kFine : kNotAllowed;
             }};
 }
@@ -150,7 +155,8 @@ Rule rate(std::function<std::optional<web::RateLimit>&(Config&)> place) {
 
 bool is_host(std::string_view text) {
     return !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '-' || c == '_' || c == ':';
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '-' ||
+               c == '_' || c == ':';
     });
 }
 
@@ -158,7 +164,9 @@ bool is_amqp_name(std::string_view text) {
     return text.size() <= 200 && is_plain_text(text);  // AMQP allows 255 bytes; the levels add to it.
 }
 
-bool is_redis_name(std::string_view text) { return text.size() <= 512 && is_plain_text(text); }
+bool is_redis_name(std::string_view text) {
+    return text.size() <= 512 && is_plain_text(text);
+}
 
 bool is_token(std::string_view text) {
     return text.size() <= 4096 && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7F; });

@@ -73,7 +73,8 @@ std::optional<std::chrono::milliseconds> parse_decimal_seconds(std::string_view 
 
 std::optional<bool> parse_boolean(std::string_view text) {
     std::string lower(text);
-    std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(lower, lower.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     for (const auto* word : {"true", "1", "yes", "on"}) {
         if (lower == word) {
             return true;

@@ -22,11 +22,11 @@ namespace boardbus::cli {
 /// The field at the end of a path of member pointers, as a function.
 template <typename... Members>
 auto at(Members... members) {
-    return [members...](Config& config) -> auto& { return (config .* ... .* members); };
+    return [members...](Config& config) -> auto& { return (config.*....*members); };
 }
 
-inline const Complaint kFine;              ///< Nothing to complain about.
-inline const Complaint kNotAllowed = "";   ///< It is not what the rule allows.
+inline const Complaint kFine;             ///< Nothing to complain about.
+inline const Complaint kNotAllowed = "";  ///< It is not what the rule allows.
 
 std::string_view trimmed(std::string_view text);
 std::optional<std::int64_t> parse_integer(std::string_view text);
@@ -61,8 +61,9 @@ Rule integer(Place place, std::int64_t least, std::int64_t most) {
 
 template <typename Place>
 Rule decimal_seconds(Place place, std::chrono::milliseconds least, std::chrono::milliseconds most) {
-    std::string allowed = "a number of seconds from " + std::to_string(static_cast<double>(least.count()) / 1000).substr(0, 5) +
-                          " to " + std::to_string(most.count() / 1000);
+    std::string allowed = "a number of seconds from " +
+                          std::to_string(static_cast<double>(least.count()) / 1000).substr(0, 5) + " to " +
+                          std::to_string(most.count() / 1000);
     return {std::move(allowed), [place, least, most](Config& config, std::string_view text) -> Complaint {
                 const auto value = parse_decimal_seconds(trimmed(text));
                 if (!value || *value < least || *value > most) {
@@ -92,7 +93,8 @@ Rule choice(Place place, std::vector<std::pair<std::string_view, Value>> values)
         allowed += allowed.empty() ? "" : ", ";
         allowed += name;
     }
-    return {"one of " + allowed, [place, values = std::move(values)](Config& config, std::string_view text) -> Complaint {
+    return {"one of " + allowed,
+            [place, values = std::move(values)](Config& config, std::string_view text) -> Complaint {
                 if (text.empty()) {
                     place(config) = {};
                     return kFine;
@@ -109,7 +111,8 @@ Rule choice(Place place, std::vector<std::pair<std::string_view, Value>> values)
 
 /// One text for two fields.
 inline Rule both(Rule first, Rule second) {
-    return {first.allowed, [set = std::move(first.set), set_too = std::move(second.set)](Config& config, std::string_view text) {
+    return {first.allowed,
+            [set = std::move(first.set), set_too = std::move(second.set)](Config& config, std::string_view text) {
                 Complaint complaint = set(config, text);
                 return complaint ? complaint : set_too(config, text);
             }};
@@ -130,7 +133,8 @@ Rule text(Place place, std::string allowed, bool (*check)(std::string_view)) {
 /// A list whose items all pass `parse`, which makes the field's items or complains.
 template <typename Place, typename Parse>
 Rule list(Place place, std::string allowed, Parse parse) {
-    return {std::move(allowed) + "; comma-separated or a JSON array", [place, parse](Config& config, std::string_view value) -> Complaint {
+    return {std::move(allowed) + "; comma-separated or a JSON array",
+            [place, parse](Config& config, std::string_view value) -> Complaint {
                 const auto items = parse_list(value);
                 if (!items) {
                     return "it is no JSON array of strings";

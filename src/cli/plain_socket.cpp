@@ -20,7 +20,8 @@ constexpr std::size_t kHeadMost = 64 * 1024;
 
 std::string lower(std::string_view text) {
     std::string out(text);
-    std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(out, out.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     return out;
 }
 
@@ -66,7 +67,9 @@ Result<UniqueFd> connect_to(const addrinfo& address, Deadline deadline) {
 
 }  // namespace
 
-std::string HttpUrl::authority() const { return (host.contains(':') ? "[" + host + "]" : host) + ":" + port; }
+std::string HttpUrl::authority() const {
+    return (host.contains(':') ? "[" + host + "]" : host) + ":" + port;
+}
 
 Result<HttpUrl> parse_http_url(std::string_view text) {
     if (text.starts_with("https://") || text.starts_with("wss://")) {
@@ -94,7 +97,8 @@ Result<HttpUrl> parse_http_url(std::string_view text) {
         url.port = authority.substr(colon + 1);
     }
     const auto port = parse_integer(url.port);
-    const bool plain_path = std::ranges::all_of(url.path, [](char c) { return c > ' ' && c < 0x7F && c != '?' && c != '#'; });
+    const bool plain_path =
+        std::ranges::all_of(url.path, [](char c) { return c > ' ' && c < 0x7F && c != '?' && c != '#'; });
     if (!is_host(url.host) || !port || *port < 1 || *port > 65535 || !plain_path) {
         return wrong;
     }
@@ -181,7 +185,8 @@ Result<HttpHead> receive_head(PlainSocket& socket, std::string& buffer, Deadline
     head.text = buffer.substr(0, end + 2);
     buffer.erase(0, end + 4);
     // HTTP/1.1 200 OK
-    const auto status = head.text.starts_with("HTTP/1.") ? parse_integer(std::string_view(head.text).substr(9, 3)) : std::nullopt;
+    const auto status =
+        head.text.starts_with("HTTP/1.") ? parse_integer(std::string_view(head.text).substr(9, 3)) : std::nullopt;
     if (!status) {
         return fail(Errc::invalid, "the answer is not HTTP");
     }

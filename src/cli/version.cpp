@@ -3,7 +3,9 @@
 
 namespace boardbus::cli {
 
-std::string_view version() { return BOARDBUS_VERSION; }
+std::string_view version() {
+    return BOARDBUS_VERSION;
+}
 
 std::string version_line() {
 #if defined(__clang__)

@@ -93,17 +93,22 @@ void append_value(std::string& out, const Field& field, LogFormat format) {
 /// The JSON name and the text name, padded to five columns.
 std::pair<std::string_view, std::string_view> level_names(Level level) {
     switch (level) {
-        case Level::debug: return {"debug", "DEBUG"};
-        case Level::info: return {"info", "INFO "};
-        case Level::warn: return {"warn", "WARN "};
-        case Level::error: return {"error", "ERROR"};
+        case Level::debug:
+            return {"debug", "DEBUG"};
+        case Level::info:
+            return {"info", "INFO "};
+        case Level::warn:
+            return {"warn", "WARN "};
+        case Level::error:
+            return {"error", "ERROR"};
     }
     return {"error", "ERROR"};
 }
 
 }  // namespace
 
-std::string log_line(LogFormat format, WallTime time, Level level, std::string_view event, std::initializer_list<Field> fields) {
+std::string log_line(LogFormat format, WallTime time, Level level, std::string_view event,
+                     std::initializer_list<Field> fields) {
     const auto [json_level, text_level] = level_names(level);
     const std::string when = iso_8601(time).substr(0, 23) + "Z";  // Milliseconds are enough for people.
     std::string line;
@@ -127,6 +132,8 @@ std::string log_line(LogFormat format, WallTime time, Level level, std::string_v
     return line;
 }
 
-void append_json_escaped(std::string& out, std::string_view text) { append_escaped(out, text, LogFormat::json); }
+void append_json_escaped(std::string& out, std::string_view text) {
+    append_escaped(out, text, LogFormat::json);
+}
 
 }  // namespace boardbus::telemetry

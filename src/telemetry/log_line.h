@@ -16,7 +16,8 @@ namespace boardbus::telemetry {
 
 /// Without the newline. Text: `2026-11-23T09:24:01.004Z INFO  event key=value key="quoted text"`.
 /// JSON: {"time":…,"level":"info","event":…,fields…}.
-std::string log_line(LogFormat format, WallTime time, Level level, std::string_view event, std::initializer_list<Field> fields);
+std::string log_line(LogFormat format, WallTime time, Level level, std::string_view event,
+                     std::initializer_list<Field> fields);
 
 /// `text` as the inside of a JSON string; bytes that are not UTF-8 become U+FFFD.
 void append_json_escaped(std::string& out, std::string_view text);

@@ -18,8 +18,12 @@ namespace boardbus::telemetry {
 class LoopNumber {
   public:
     /// Thread: the owner's only.
-    void add(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
-    void subtract(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed); }
+    void add(std::uint64_t n = 1) {
+        value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    }
+    void subtract(std::uint64_t n = 1) {
+        value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+    }
     void set(std::uint64_t value) { value_.store(value, std::memory_order_relaxed); }
 
     /// Thread: any.
@@ -33,12 +37,13 @@ class LoopNumber {
 class LoopHistogram {
   public:
     /// Upper bounds in microseconds; one more bucket, +Inf, follows.
-    static constexpr std::array<std::int64_t, 14> kBounds = {50,     100,    250,    500,     1'000,   2'500,     5'000,
-                                                             10'000, 25'000, 50'000, 100'000, 250'000, 1'000'000, 5'000'000};
+    static constexpr std::array<std::int64_t, 14> kBounds = {
+        50, 100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 1'000'000, 5'000'000};
 
     /// Counts one duration; below zero (clocks of two machines) counts as zero. Thread: the owner's only.
     void observe(std::chrono::nanoseconds duration) {
-        const auto us = std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+        const auto us =
+            std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
         const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), us);
         buckets_[static_cast<std::size_t>(bound - kBounds.begin())].add();
         sum_us_.add(static_cast<std::uint64_t>(us));
@@ -76,7 +81,7 @@ struct alignas(64) LoopCounters {
     LoopNumber pings_unanswered;   ///< Sockets dropped because no pong came.
     LoopNumber resumes;            ///< Readers that went on after a cursor.
     LoopNumber gaps;               ///< Gaps and resyncs told to readers.
-    LoopHistogram fan_out;         ///< From the event's arrival in this process to its frames being written to the sockets.
+    LoopHistogram fan_out;  ///< From the event's arrival in this process to its frames being written to the sockets.
 };
 
 }  // namespace boardbus::telemetry

@@ -21,7 +21,7 @@ class LoopFamilies final : public prometheus::Collectable {
     std::vector<prometheus::MetricFamily> Collect() const override;
 
   private:
-    mutable std::mutex mutex_;       // Guards the list, not the numbers.
+    mutable std::mutex mutex_;        // Guards the list, not the numbers.
     std::deque<LoopCounters> loops_;  // A deque: what has been handed out never moves. Bound: one per loop.
 };
 

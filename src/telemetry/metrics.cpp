@@ -42,7 +42,8 @@ constexpr std::array<const char*, 5> kOutcomes = {"fanned_out", "duplicate", "co
 constexpr std::array<const char*, 2> kPeers = {"rabbitmq", "redis"};
 constexpr std::array<const char*, 3> kStages = {"consumed", "committed", "received"};
 constexpr std::array<const char*, 4> kRefusals = {"not_found", "origin", "token", "limit"};
-constexpr std::array<const char*, 5> kReasons = {"invalid_payload", "retries_exhausted", "crash_loop", "delivery_limit", "other"};
+constexpr std::array<const char*, 5> kReasons = {"invalid_payload", "retries_exhausted", "crash_loop", "delivery_limit",
+                                                 "other"};
 constexpr std::array<const char*, 10> kMethods = {"GET",    "HEAD",    "POST",  "PUT",     "PATCH",
                                                   "DELETE", "OPTIONS", "TRACE", "CONNECT", "OTHER"};
 constexpr std::size_t kQueuesMost = 64;
@@ -54,7 +55,9 @@ std::size_t index_or_last(const std::array<const char*, N>& names, std::string_v
     return static_cast<std::size_t>(found - names.begin());
 }
 
-double seconds(Metrics::Duration duration) { return std::max(0.0, std::chrono::duration<double>(duration).count()); }
+double seconds(Metrics::Duration duration) {
+    return std::max(0.0, std::chrono::duration<double>(duration).count());
+}
 
 Family<Counter>& counters(Registry& registry, const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -68,7 +71,8 @@ Family<Histogram>& histograms(Registry& registry, const char* name, const char* 
 
 /// One instrument for each value of a label, made at start, so that all of them show 0 before anything happens.
 template <typename T, std::size_t N, typename... Args>
-std::array<T*, N> one_each(Family<T>& family, const char* label, const std::array<const char*, N>& values, const Args&... args) {
+std::array<T*, N> one_each(Family<T>& family, const char* label, const std::array<const char*, N>& values,
+                           const Args&... args) {
     std::array<T*, N> made{};
     std::transform(values.begin(), values.end(), made.begin(),
                    [&](const char* value) { return &family.Add({{label, value}}, args...); });
@@ -95,46 +99,60 @@ struct Metrics::Instruments {
     Family<Counter>& limited =
         counters(registry, "advanced_http_rate_limit_rejections_total", "HTTP requests refused by a rate limit.");
     Counter& authentication_failures =
-        counters(registry, "advanced_authentication_failures_total", "Requests and handshakes without the right token.").Add({});
-    std::array<Counter*, 4> refusals = one_each(
-        counters(registry, "advanced_websocket_handshakes_refused_total", "WebSocket handshakes refused."), "reason", kRefusals);
+        counters(registry, "advanced_authentication_failures_total", "Requests and handshakes without the right token.")
+            .Add({});
+    std::array<Counter*, 4> refusals =
+        one_each(counters(registry, "advanced_websocket_handshakes_refused_total", "WebSocket handshakes refused."),
+                 "reason", kRefusals);
 
     std::array<Counter*, 2> published = one_each(
-        counters(registry, "advanced_board_events_published_total", "Board events given to the bus, by result."), "status", kStatuses);
-    std::array<Histogram*, 2> publish_duration =
-        one_each(histograms(registry, "advanced_board_event_publish_duration_seconds", "Time from publish to the bus's answer."),
-                 "status", kStatuses, kSeconds);
+        counters(registry, "advanced_board_events_published_total", "Board events given to the bus, by result."),
+        "status", kStatuses);
+    std::array<Histogram*, 2> publish_duration = one_each(
+        histograms(registry, "advanced_board_event_publish_duration_seconds", "Time from publish to the bus's answer."),
+        "status", kStatuses, kSeconds);
     Counter& publish_unknown = counters(registry, "advanced_board_event_publish_timeouts_total",
                                         "Published events whose confirm did not come in time; counted as errors too.")
                                    .Add({});
-    Gauge& in_flight = gauges(registry, "advanced_publish_confirms_in_flight", "Published events that wait for a confirm.").Add({});
-    Gauge& queue_bytes = gauges(registry, "advanced_publish_queue_bytes", "Bytes that wait for a place in the window.").Add({});
-    Gauge& blocked = gauges(registry, "advanced_publish_blocked", "1 while RabbitMQ blocks publishers (memory or disk alarm).").Add({});
+    Gauge& in_flight =
+        gauges(registry, "advanced_publish_confirms_in_flight", "Published events that wait for a confirm.").Add({});
+    Gauge& queue_bytes =
+        gauges(registry, "advanced_publish_queue_bytes", "Bytes that wait for a place in the window.").Add({});
+    Gauge& blocked =
+        gauges(registry, "advanced_publish_blocked", "1 while RabbitMQ blocks publishers (memory or disk alarm).")
+            .Add({});
 
-    std::array<Counter*, 5> outcomes =
-        one_each(counters(registry, "advanced_worker_outcomes_total", "Deliveries settled, by outcome."), "outcome", kOutcomes);
+    std::array<Counter*, 5> outcomes = one_each(
+        counters(registry, "advanced_worker_outcomes_total", "Deliveries settled, by outcome."), "outcome", kOutcomes);
     std::array<Counter*, 5> dead_letters =
-        one_each(counters(registry, "advanced_dead_letters_total", "Messages that ended in the dead letter queue."), "reason", kReasons);
-    Gauge& in_hand = gauges(registry, "advanced_worker_deliveries_in_hand", "Deliveries that are not settled yet.").Add({});
+        one_each(counters(registry, "advanced_dead_letters_total", "Messages that ended in the dead letter queue."),
+                 "reason", kReasons);
+    Gauge& in_hand =
+        gauges(registry, "advanced_worker_deliveries_in_hand", "Deliveries that are not settled yet.").Add({});
     Histogram& commit_events =
         histograms(registry, "advanced_worker_commit_batch_events", "Events committed together.").Add({}, kBatchEvents);
     Histogram& commit_duration =
-        histograms(registry, "advanced_worker_commit_duration_seconds", "Time of one atomic Redis step.").Add({}, kSeconds);
-    Gauge& holding = gauges(registry, "advanced_worker_holding", "1 while the worker keeps deliveries because Redis is away.").Add({});
-    Counter& holds = counters(registry, "advanced_worker_holds_total", "Times the worker began to wait for Redis.").Add({});
+        histograms(registry, "advanced_worker_commit_duration_seconds", "Time of one atomic Redis step.")
+            .Add({}, kSeconds);
+    Gauge& holding =
+        gauges(registry, "advanced_worker_holding", "1 while the worker keeps deliveries because Redis is away.")
+            .Add({});
+    Counter& holds =
+        counters(registry, "advanced_worker_holds_total", "Times the worker began to wait for Redis.").Add({});
 
     std::array<Histogram*, 3> latency =
-        one_each(histograms(registry, "advanced_event_latency_seconds", "Age of an event when it reached a stage."), "stage", kStages,
-                 kLatencySeconds);
+        one_each(histograms(registry, "advanced_event_latency_seconds", "Age of an event when it reached a stage."),
+                 "stage", kStages, kLatencySeconds);
     std::array<Gauge*, 2> connected =
         one_each(gauges(registry, "advanced_peer_connected", "1 while connected to the broker."), "peer", kPeers);
-    std::array<Counter*, 2> reconnects =
-        one_each(counters(registry, "advanced_peer_reconnects_total", "Connections after the first one."), "peer", kPeers);
+    std::array<Counter*, 2> reconnects = one_each(
+        counters(registry, "advanced_peer_reconnects_total", "Connections after the first one."), "peer", kPeers);
     Gauge& ready = gauges(registry, "advanced_pipeline_ready", "1 while /readyz says ready.").Add({});
     Family<Gauge>& mismatches =
         gauges(registry, "advanced_topology_mismatch", "1 when a queue exists with other arguments than ours.");
-    Counter& gap_events =
-        counters(registry, "advanced_history_gap_filled_events_total", "Events fetched from the history after an outage.").Add({});
+    Counter& gap_events = counters(registry, "advanced_history_gap_filled_events_total",
+                                   "Events fetched from the history after an outage.")
+                              .Add({});
 
     // Any thread, under the mutex. Bounds: routes are literals and statuses our own, a few hundred at most; kQueuesMost queues.
     std::mutex mutex;
@@ -168,7 +186,9 @@ Counter& Metrics::Instruments::rate_limited(LabelText route, std::size_t method)
 Metrics::Metrics() : instruments_(std::make_unique<Instruments>()) {}
 Metrics::~Metrics() = default;
 
-LoopCounters& Metrics::add_loop() { return instruments_->loops.add_loop(); }
+LoopCounters& Metrics::add_loop() {
+    return instruments_->loops.add_loop();
+}
 
 std::string Metrics::expose() const {
     auto families = instruments_->registry.Collect();
@@ -190,9 +210,13 @@ void Metrics::rate_limited(LabelText route, std::string_view method) {
     instruments_->rate_limited(route, index_or_last(kMethods, method)).Increment();
 }
 
-void Metrics::authentication_failed() { instruments_->authentication_failures.Increment(); }
+void Metrics::authentication_failed() {
+    instruments_->authentication_failures.Increment();
+}
 
-void Metrics::handshake_refused(Refusal why) { instruments_->refusals[static_cast<std::size_t>(why)]->Increment(); }
+void Metrics::handshake_refused(Refusal why) {
+    instruments_->refusals[static_cast<std::size_t>(why)]->Increment();
+}
 
 void Metrics::published(PublishStatus status, Duration duration) {
     // Dashboards of the base protocol know success and error only; a missing confirm is an error there.
@@ -204,9 +228,15 @@ void Metrics::published(PublishStatus status, Duration duration) {
     }
 }
 
-void Metrics::confirms_in_flight(std::size_t count) { instruments_->in_flight.Set(static_cast<double>(count)); }
-void Metrics::publish_queue_bytes(std::size_t bytes) { instruments_->queue_bytes.Set(static_cast<double>(bytes)); }
-void Metrics::publisher_blocked(bool blocked) { instruments_->blocked.Set(blocked); }
+void Metrics::confirms_in_flight(std::size_t count) {
+    instruments_->in_flight.Set(static_cast<double>(count));
+}
+void Metrics::publish_queue_bytes(std::size_t bytes) {
+    instruments_->queue_bytes.Set(static_cast<double>(bytes));
+}
+void Metrics::publisher_blocked(bool blocked) {
+    instruments_->blocked.Set(blocked);
+}
 
 void Metrics::worker_outcome(WorkerOutcome outcome, std::uint64_t count) {
     instruments_->outcomes[static_cast<std::size_t>(outcome)]->Increment(static_cast<double>(count));
@@ -216,7 +246,9 @@ void Metrics::dead_letter(std::string_view reason) {
     instruments_->dead_letters[index_or_last(kReasons, reason)]->Increment();
 }
 
-void Metrics::deliveries_in_hand(std::size_t count) { instruments_->in_hand.Set(static_cast<double>(count)); }
+void Metrics::deliveries_in_hand(std::size_t count) {
+    instruments_->in_hand.Set(static_cast<double>(count));
+}
 
 void Metrics::commit_batch(std::size_t events, Duration duration) {
     instruments_->commit_events.Observe(static_cast<double>(events));
@@ -244,7 +276,9 @@ void Metrics::connected(Peer peer, bool connected) {
     instruments_->connected[index]->Set(connected);
 }
 
-void Metrics::ready(bool ready) { instruments_->ready.Set(ready); }
+void Metrics::ready(bool ready) {
+    instruments_->ready.Set(ready);
+}
 
 void Metrics::topology_mismatch(std::string_view queue, bool mismatch) {
     const std::lock_guard lock(instruments_->mutex);
@@ -259,6 +293,8 @@ void Metrics::topology_mismatch(std::string_view queue, bool mismatch) {
     found->second->Set(mismatch);
 }
 
-void Metrics::history_gap_filled(std::uint64_t events) { instruments_->gap_events.Increment(static_cast<double>(events)); }
+void Metrics::history_gap_filled(std::uint64_t events) {
+    instruments_->gap_events.Increment(static_cast<double>(events));
+}
 
 }  // namespace boardbus::telemetry

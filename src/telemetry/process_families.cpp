@@ -25,7 +25,9 @@ MetricFamily gauge(std::string name, std::string help, double value) {
     return {std::move(name), std::move(help), MetricType::Gauge, {std::move(metric)}};
 }
 
-double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+double seconds(const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
 
 /// Seconds since the epoch; 0 when /proc does not say. Constant, so it is read once.
 double start_time() {
@@ -45,8 +47,8 @@ double start_time() {
     if (at == std::string::npos) {
         return 0;
     }
-    const double started_after_boot =
-        static_cast<double>(std::strtoull(text.c_str() + at, nullptr, 10)) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+    const double started_after_boot = static_cast<double>(std::strtoull(text.c_str() + at, nullptr, 10)) /
+                                      static_cast<double>(::sysconf(_SC_CLK_TCK));
     const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
     return now.count() - uptime_now + started_after_boot;
 }
@@ -56,8 +58,10 @@ void add_memory(std::vector<MetricFamily>& families) {
     std::uint64_t resident_pages = 0;
     if (std::ifstream("/proc/self/statm") >> virtual_pages >> resident_pages) {
         const auto page = static_cast<double>(::sysconf(_SC_PAGESIZE));
-        families.push_back(gauge("process_resident_memory_bytes", "Resident memory.", static_cast<double>(resident_pages) * page));
-        families.push_back(gauge("process_virtual_memory_bytes", "Virtual memory.", static_cast<double>(virtual_pages) * page));
+        families.push_back(
+            gauge("process_resident_memory_bytes", "Resident memory.", static_cast<double>(resident_pages) * page));
+        families.push_back(
+            gauge("process_virtual_memory_bytes", "Virtual memory.", static_cast<double>(virtual_pages) * page));
     }
 }
 
@@ -73,7 +77,8 @@ void add_descriptors(std::vector<MetricFamily>& families) {
     }
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        families.push_back(gauge("process_max_fds", "Most file descriptors allowed.", static_cast<double>(limit.rlim_cur)));
+        families.push_back(
+            gauge("process_max_fds", "Most file descriptors allowed.", static_cast<double>(limit.rlim_cur)));
     }
 }
 
@@ -85,13 +90,15 @@ std::vector<MetricFamily> process_families() {
     if (::getrusage(RUSAGE_SELF, &usage) == 0) {
         ClientMetric metric;
         metric.counter.value = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-        families.push_back({"process_cpu_seconds_total", "CPU time, user and system.", MetricType::Counter, {std::move(metric)}});
+        families.push_back(
+            {"process_cpu_seconds_total", "CPU time, user and system.", MetricType::Counter, {std::move(metric)}});
     }
     add_memory(families);
     add_descriptors(families);
     static const double started = start_time();
     if (started > 0) {
-        families.push_back(gauge("process_start_time_seconds", "When the process began, in seconds since the epoch.", started));
+        families.push_back(
+            gauge("process_start_time_seconds", "When the process began, in seconds since the epoch.", started));
     }
     return families;
 }

@@ -15,32 +15,45 @@ namespace http = boost::beast::http;
 using boost::beast::error_code;
 using BeastView = boost::beast::string_view;
 
-std::string_view view(BeastView text) { return {text.data(), text.size()}; }
+std::string_view view(BeastView text) {
+    return {text.data(), text.size()};
+}
 
-char lower(char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + ('a' - 'A')) : letter; }
+char lower(char letter) {
+    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + ('a' - 'A')) : letter;
+}
 
-bool is_digit(char letter) { return letter >= '0' && letter <= '9'; }
+bool is_digit(char letter) {
+    return letter >= '0' && letter <= '9';
+}
 
-HttpEvent failure(int status, std::string_view detail) { return {HttpEvent::Kind::failure, status, detail}; }
+HttpEvent failure(int status, std::string_view detail) {
+    return {HttpEvent::Kind::failure, status, detail};
+}
 
 /// Does the request line name a version that HTTP could have, like HTTP/2.0? Then it is 505, else 400.
 bool names_version(std::string_view request_line) {
-    const auto after_space = [](std::string_view text) { return text.substr(std::min(text.find(' '), text.size() - 1) + 1); };
+    const auto after_space = [](std::string_view text) {
+        return text.substr(std::min(text.find(' '), text.size() - 1) + 1);
+    };
     const auto version = after_space(after_space(request_line)).substr(0, 9);
-    return version.size() >= 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' && is_digit(version[7]) &&
-           (version.size() == 8 || version[8] == '\r');
+    return version.size() >= 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' &&
+           is_digit(version[7]) && (version.size() == 8 || version[8] == '\r');
 }
 
 /// Spec: RFC 9112 §3.2, without the authority-form, which only CONNECT has.
 bool is_target(std::string_view target) {
-    const auto begins = [target](std::string_view scheme) { return equals_ignoring_case(target.substr(0, scheme.size()), scheme); };
+    const auto begins = [target](std::string_view scheme) {
+        return equals_ignoring_case(target.substr(0, scheme.size()), scheme);
+    };
     const bool known_form = target.starts_with('/') || target == "*" || begins("http://") || begins("https://");
     return known_form && target.find('#') == std::string_view::npos;
 }
 
 /// Folded lines are obsolete, and two parsers that read them differently can be played against each other. Spec: RFC 9112 §5.2.
 bool has_folded_line(std::string_view lines) {
-    for (auto at = lines.find('\n'); at != std::string_view::npos && at + 1 < lines.size(); at = lines.find('\n', at + 1)) {
+    for (auto at = lines.find('\n'); at != std::string_view::npos && at + 1 < lines.size();
+         at = lines.find('\n', at + 1)) {
         if (lines[at + 1] == ' ' || lines[at + 1] == '\t') {
             return true;
         }
@@ -84,8 +97,9 @@ std::string HttpRequest::joined_header(std::string_view name) const {
 
 bool HttpRequest::header_has_token(std::string_view name, std::string_view token) const {
     return std::ranges::any_of(headers, [&](const Header& one) {
-        return equals_ignoring_case(one.name, name) &&
-               any_list_element(one.value, [&](std::string_view element) { return equals_ignoring_case(element, token); });
+        return equals_ignoring_case(one.name, name) && any_list_element(one.value, [&](std::string_view element) {
+                   return equals_ignoring_case(element, token);
+               });
     });
 }
 
@@ -199,7 +213,8 @@ void HttpInput::Parser::refuse(HttpEvent why, error_code& error) {
     error = http::error::bad_value;
 }
 
-void HttpInput::Parser::on_request_impl(http::verb, BeastView method, BeastView target, int version, error_code& error) {
+void HttpInput::Parser::on_request_impl(http::verb, BeastView method, BeastView target, int version,
+                                        error_code& error) {
     if (!is_target(view(target))) {
         return refuse(failure(400, "malformed request target"), error);
     }

@@ -10,7 +10,8 @@ HttpTarget split_target(std::string_view target) {
     const auto question = std::min(target.find('?'), target.size());
     split.path = target.substr(0, question);
     split.query = target.substr(std::min(question + 1, target.size()));
-    if (const auto scheme_end = split.path.find("://"); !split.path.starts_with('/') && scheme_end != std::string_view::npos) {
+    if (const auto scheme_end = split.path.find("://");
+        !split.path.starts_with('/') && scheme_end != std::string_view::npos) {
         const auto slash = split.path.find('/', scheme_end + 3);
         split.path = slash == std::string_view::npos ? "/" : split.path.substr(slash);
     }

@@ -15,7 +15,9 @@ namespace {
 constexpr std::size_t kHeaderBytesMax = 14;    // 2 + 8 of length + 4 of masking key.
 constexpr std::size_t kControlBytesMax = 125;  // RFC 6455 §5.5.
 
-std::uint8_t byte_at(std::span<const char> bytes, std::size_t index) { return static_cast<std::uint8_t>(bytes[index]); }
+std::uint8_t byte_at(std::span<const char> bytes, std::size_t index) {
+    return static_cast<std::uint8_t>(bytes[index]);
+}
 
 /// How long a header is, as far as its first bytes tell.
 std::size_t header_bytes_needed(std::span<const char> header) {
@@ -27,7 +29,9 @@ std::size_t header_bytes_needed(std::span<const char> header) {
     return 2 + length_bytes + ((second & 0x80) != 0 ? 4 : 0);
 }
 
-bool is_control(Opcode opcode) { return (static_cast<std::uint8_t>(opcode) & 0x8) != 0; }
+bool is_control(Opcode opcode) {
+    return (static_cast<std::uint8_t>(opcode) & 0x8) != 0;
+}
 
 bool is_known(Opcode opcode) {
     const auto number = static_cast<std::uint8_t>(opcode);
@@ -40,9 +44,13 @@ bool may_be_sent(std::uint16_t code) {
 }
 
 /// DEFLATE makes incompressible text longer, and a peer may flush often; beyond an eighth it is no honest message.
-std::size_t compressed_bytes_max(std::size_t message_bytes_max) { return message_bytes_max + message_bytes_max / 8 + 64; }
+std::size_t compressed_bytes_max(std::size_t message_bytes_max) {
+    return message_bytes_max + message_bytes_max / 8 + 64;
+}
 
-std::string_view view(std::span<const char> bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view view(std::span<const char> bytes) {
+    return {bytes.data(), bytes.size()};
+}
 
 std::span<char> take(std::span<char>& bytes, std::size_t count) {
     const auto taken = bytes.first(count);
@@ -128,7 +136,9 @@ WsInput::Partial& WsInput::partial() {
     return *partial_;
 }
 
-bool WsInput::in_data() const { return partial_ && partial_->in_data; }
+bool WsInput::in_data() const {
+    return partial_ && partial_->in_data;
+}
 
 /// Goes on to the end of the frame or of the bytes.
 WsEvent WsInput::take_frame(std::span<char>& bytes, const WsRules& rules) {
@@ -261,7 +271,8 @@ WsEvent WsInput::text(std::string_view message) {
 WsEvent WsInput::inflated_text(std::string_view payload, const WsRules& rules) {
     const auto message = rules.inflater->inflate(payload, rules.message_bytes_max);
     if (!message) {
-        return failure(message.error(), message.error() == close_code::kTooBig ? "message too big" : "bad compressed data");
+        return failure(message.error(),
+                       message.error() == close_code::kTooBig ? "message too big" : "bad compressed data");
     }
     return text(*message);
 }

@@ -43,11 +43,11 @@ struct WsRules {
 
 struct WsEvent {
     enum class Kind {
-        none,     ///< All bytes are used; come back with more.
-        text,     ///< `payload` is a whole message in valid UTF-8.
-        ping,     ///< `payload` is to be sent back in a pong.
+        none,  ///< All bytes are used; come back with more.
+        text,  ///< `payload` is a whole message in valid UTF-8.
+        ping,  ///< `payload` is to be sent back in a pong.
         pong,
-        close,    ///< The client's close frame: `code` (1005 when it had none) and `payload`, its reason. The last event.
+        close,  ///< The client's close frame: `code` (1005 when it had none) and `payload`, its reason. The last event.
         failure,  ///< The client broke the protocol: close with `code`, `payload` says why. The last event.
     };
     Kind kind = Kind::none;

@@ -103,7 +103,8 @@ struct Offer {
             valid = valid && once(client_no_context_takeover);
         } else if (parameter.name == "client_max_window_bits") {
             // Our inflater reads every window, so a value is checked and not answered.
-            valid = valid && !std::exchange(client_max_window_bits, true) && (!parameter.has_value || window_bits(parameter.value));
+            valid = valid && !std::exchange(client_max_window_bits, true) &&
+                    (!parameter.has_value || window_bits(parameter.value));
         } else if (parameter.name == "server_max_window_bits") {
             valid = valid && !server_max_window_bits;
             server_max_window_bits = window_bits(parameter.value);
@@ -126,7 +127,9 @@ DeflateAgreement agreement(const Offer& offer) {
     return answer;
 }
 
-Bytef* as_bytes(const char* text) { return reinterpret_cast<Bytef*>(const_cast<char*>(text)); }
+Bytef* as_bytes(const char* text) {
+    return reinterpret_cast<Bytef*>(const_cast<char*>(text));
+}
 
 void set_input(z_stream& stream, std::string_view input) {
     stream.next_in = as_bytes(input.data());

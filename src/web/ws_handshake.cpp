@@ -15,8 +15,8 @@ constexpr std::string_view kKeyEnd = "==";
 constexpr std::size_t kKeyBytes = 24;  // 16 random bytes in base64: 22 digits and two signs of padding.
 
 bool is_base64_digit(char letter) {
-    return (letter >= 'A' && letter <= 'Z') || (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '+' ||
-           letter == '/';
+    return (letter >= 'A' && letter <= 'Z') || (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') ||
+           letter == '+' || letter == '/';
 }
 
 bool is_key(std::string_view key) {
@@ -59,7 +59,8 @@ std::string upgrade_response(std::string_view key, std::string_view subprotocol,
                              std::string_view more_headers) {
     std::string out;
     out.reserve(320 + more_headers.size());  // The lines below with both optional ones.
-    out.append("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
+    out.append(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
     out.append(websocket_accept(key)).append("\r\n");
     if (!subprotocol.empty()) {
         out.append("Sec-WebSocket-Protocol: ").append(subprotocol).append("\r\n");
