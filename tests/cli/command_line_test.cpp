@@ -54,8 +54,8 @@ TEST(CommandLine, FlagsBeatTheEnvironmentAndTheFile) {
 }
 
 TEST(CommandLine, ValuesArriveAsTyped) {
-    const auto invocation = invoked({"app", "--allowed-origins", R"(["https://a","https://b"])", "--project-name", "a, [b]",
-                                     "--content-security-policy", "default-src 'self'"});
+    const auto invocation = invoked({"app", "--allowed-origins", R"(["https://a","https://b"])", "--project-name",
+                                     "a, [b]", "--content-security-policy", "default-src 'self'"});
 
     EXPECT_EQ(invocation.loaded.config.web.cors.allowed_origins.size(), 2U);
     EXPECT_EQ(invocation.loaded.config.web.project_name, "a, [b]");

@@ -20,7 +20,9 @@ std::string value_of(std::string_view text) {
 TEST(EnvFile, ReadsWhatDotenvReads) {
     EXPECT_EQ(value_of("A=1"), "1");
     EXPECT_EQ(value_of("  export A = 1 \r\n"), "1");
-    EXPECT_EQ(value_of("\xEF\xBB\xBF" "A=1\n"), "1");
+    EXPECT_EQ(value_of("\xEF\xBB\xBF"
+                       "A=1\n"),
+              "1");
     EXPECT_EQ(value_of("# A=0\n\nA=1\n"), "1");
     EXPECT_EQ(value_of("A=1\nA=2\n"), "2");
     EXPECT_EQ(value_of("A="), "");

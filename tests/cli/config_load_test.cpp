@@ -163,42 +163,50 @@ TEST_P(BadValue, StopsTheStart) {
     EXPECT_THAT(error, Not(HasSubstr("\n")));
 }
 
+INSTANTIATE_TEST_SUITE_P(Integers, BadValue,
+                         testing::Values(Bad{"APP_PORT", ""}, Bad{"APP_PORT", "65536"}, Bad{"APP_PORT", "-1"},
+                                         Bad{"APP_PORT", "80x"}, Bad{"APP_PORT", "8e3"},
+                                         Bad{"APP_PORT", "99999999999999999999"}, Bad{"RABBITMQ_PREFETCH_COUNT", "0"},
+                                         Bad{"RABBITMQ_MAX_RETRIES", "21"}, Bad{"SSE_HEARTBEAT_SECONDS", "0"},
+                                         Bad{"REDIS_IDEMPOTENCY_TTL_SECONDS", "0"}, Bad{"THREADS", "0"},
+                                         Bad{"WEBSOCKET_MAX_MESSAGE_BYTES", "99999999"}));
 INSTANTIATE_TEST_SUITE_P(
-    Integers, BadValue,
-    testing::Values(Bad{"APP_PORT", ""}, Bad{"APP_PORT", "65536"}, Bad{"APP_PORT", "-1"}, Bad{"APP_PORT", "80x"}, Bad{"APP_PORT", "8e3"},
-                    Bad{"APP_PORT", "99999999999999999999"}, Bad{"RABBITMQ_PREFETCH_COUNT", "0"}, Bad{"RABBITMQ_MAX_RETRIES", "21"},
-                    Bad{"SSE_HEARTBEAT_SECONDS", "0"}, Bad{"REDIS_IDEMPOTENCY_TTL_SECONDS", "0"}, Bad{"THREADS", "0"},
-                    Bad{"WEBSOCKET_MAX_MESSAGE_BYTES", "99999999"}));
-INSTANTIATE_TEST_SUITE_P(Words, BadValue,
-                         testing::Values(Bad{"EVENT_TRANSPORT", "kafka"}, Bad{"EVENT_TRANSPORT", ""}, Bad{"LOG_LEVEL", "trace"},
-                                         Bad{"TELEMETRY_ENABLED", "maybe"}, Bad{"TELEMETRY_ENABLED", "2"}, Bad{"LOG_FORMAT", "xml"},
-                                         Bad{"RABBITMQ_QUEUE_TYPE", "stream"}, Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "nan"},
-                                         Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "inf"}, Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "0"},
-                                         Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "1,5"}, Bad{"RECONNECT_INITIAL_DELAY_SECONDS", ""}));
-INSTANTIATE_TEST_SUITE_P(
-    Texts, BadValue,
-    testing::Values(Bad{"APP_HOST", "a b"}, Bad{"REALTIME_TOKEN", ""}, Bad{"REALTIME_TOKEN", "two words"}, Bad{"RABBITMQ_QUEUE", ""},
-                    Bad{"RABBITMQ_QUEUE", "a\x01"}, Bad{"PROJECT_NAME", "\xff"}, Bad{"X_FRAME_OPTIONS", "DENY\r\nX-Evil: 1"},
-                    Bad{"METRICS_PATH", "metrics"}, Bad{"METRICS_PATH", "/healthz"}, Bad{"METRICS_PATH", "/ws/boards/x"},
-                    Bad{"METRICS_PATH", "/a?b"}, Bad{"REDIS_CA_FILE", "/nonexistent/ca.pem"}, Bad{"REDIS_CA_FILE", "/tmp"}));
-INSTANTIATE_TEST_SUITE_P(
-    Lists, BadValue,
-    testing::Values(Bad{"ALLOWED_ORIGINS", "*"}, Bad{"ALLOWED_ORIGINS", "https://*.example"}, Bad{"ALLOWED_ORIGINS", R"(["*"])"},
-                    Bad{"ALLOWED_ORIGINS", "board.example"}, Bad{"ALLOWED_ORIGINS", "https://a/path"}, Bad{"ALLOWED_ORIGINS", "null"},
-                    Bad{"ALLOWED_ORIGINS", "https://u@a"}, Bad{"ALLOWED_ORIGINS", "https://a:0"}, Bad{"ALLOWED_ORIGINS", R"(["https://a")"},
-                    Bad{"ALLOWED_ORIGINS", "[1]"}, Bad{"ALLOWED_ORIGINS", R"(["https://a"] x)"}, Bad{"CORS_ALLOW_METHODS", "GET,P OST"},
-                    Bad{"TRUSTED_PROXIES", "10.0.0.0/33"}, Bad{"TRUSTED_PROXIES", "proxy"}, Bad{"RATE_LIMIT_DEFAULT", "many"}));
-INSTANTIATE_TEST_SUITE_P(
-    Urls, BadValue,
-    testing::Values(Bad{"RABBITMQ_URL", ""}, Bad{"RABBITMQ_URL", "http://h/"}, Bad{"RABBITMQ_URL", "amqp://h:0/"}, Bad{"REDIS_URL", "h:6379"},
-                    Bad{"REDIS_URL", "redis://h/x"}, Bad{"REDIS_URL", ""}));
+    Words, BadValue,
+    testing::Values(Bad{"EVENT_TRANSPORT", "kafka"}, Bad{"EVENT_TRANSPORT", ""}, Bad{"LOG_LEVEL", "trace"},
+                    Bad{"TELEMETRY_ENABLED", "maybe"}, Bad{"TELEMETRY_ENABLED", "2"}, Bad{"LOG_FORMAT", "xml"},
+                    Bad{"RABBITMQ_QUEUE_TYPE", "stream"}, Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "nan"},
+                    Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "inf"}, Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "0"},
+                    Bad{"RECONNECT_INITIAL_DELAY_SECONDS", "1,5"}, Bad{"RECONNECT_INITIAL_DELAY_SECONDS", ""}));
+INSTANTIATE_TEST_SUITE_P(Texts, BadValue,
+                         testing::Values(Bad{"APP_HOST", "a b"}, Bad{"REALTIME_TOKEN", ""},
+                                         Bad{"REALTIME_TOKEN", "two words"}, Bad{"RABBITMQ_QUEUE", ""},
+                                         Bad{"RABBITMQ_QUEUE", "a\x01"}, Bad{"PROJECT_NAME", "\xff"},
+                                         Bad{"X_FRAME_OPTIONS", "DENY\r\nX-Evil: 1"}, Bad{"METRICS_PATH", "metrics"},
+                                         Bad{"METRICS_PATH", "/healthz"}, Bad{"METRICS_PATH", "/ws/boards/x"},
+                                         Bad{"METRICS_PATH", "/a?b"}, Bad{"REDIS_CA_FILE", "/nonexistent/ca.pem"},
+                                         Bad{"REDIS_CA_FILE", "/tmp"}));
+INSTANTIATE_TEST_SUITE_P(Lists, BadValue,
+                         testing::Values(Bad{"ALLOWED_ORIGINS", "*"}, Bad{"ALLOWED_ORIGINS", "https://*.example"},
+                                         Bad{"ALLOWED_ORIGINS", R"(["*"])"}, Bad{"ALLOWED_ORIGINS", "board.example"},
+                                         Bad{"ALLOWED_ORIGINS", "https://a/path"}, Bad{"ALLOWED_ORIGINS", "null"},
+                                         Bad{"ALLOWED_ORIGINS", "https://u@a"}, Bad{"ALLOWED_ORIGINS", "https://a:0"},
+                                         Bad{"ALLOWED_ORIGINS", R"(["https://a")"}, Bad{"ALLOWED_ORIGINS", "[1]"},
+                                         Bad{"ALLOWED_ORIGINS", R"(["https://a"] x)"},
+                                         Bad{"CORS_ALLOW_METHODS", "GET,P OST"}, Bad{"TRUSTED_PROXIES", "10.0.0.0/33"},
+                                         Bad{"TRUSTED_PROXIES", "proxy"}, Bad{"RATE_LIMIT_DEFAULT", "many"}));
+INSTANTIATE_TEST_SUITE_P(Urls, BadValue,
+                         testing::Values(Bad{"RABBITMQ_URL", ""}, Bad{"RABBITMQ_URL", "http://h/"},
+                                         Bad{"RABBITMQ_URL", "amqp://h:0/"}, Bad{"REDIS_URL", "h:6379"},
+                                         Bad{"REDIS_URL", "redis://h/x"}, Bad{"REDIS_URL", ""}));
 INSTANTIATE_TEST_SUITE_P(NotBuilt, BadValue,
                          testing::Values(Bad{"LANES", "2"}, Bad{"REDIS_URL", "redis+sentinel://a,b/main"},
-                                         Bad{"RATE_LIMIT_STORAGE_URI", "redis://h/1"}, Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h"},
+                                         Bad{"RATE_LIMIT_STORAGE_URI", "redis://h/1"},
+                                         Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h"},
                                          Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a"}));
 
 TEST(Config, NoSecretIsEverQuoted) {
-    for (const auto* url : {"amqp://u:SECRET@h:0/", "u:SECRET@h", "amqps//u:SECRET@h", "amqp://u:x://SECRET@h", R"(["amqp://u:SECRET@h:0"])"}) {
+    for (const auto* url : {"amqp://u:SECRET@h:0/", "u:SECRET@h", "amqps//u:SECRET@h", "amqp://u:x://SECRET@h",
+                            R"(["amqp://u:SECRET@h:0"])"}) {
         EXPECT_THAT(error_of("RABBITMQ_URL", url), Not(HasSubstr("SECRET"))) << url;
         EXPECT_THAT(error_of("REDIS_URL", url), Not(HasSubstr("SECRET"))) << url;
     }
@@ -219,11 +227,14 @@ TEST(Config, WhatContradictsItselfIsRefused) {
 }
 
 TEST(Config, AnUnknownVariableWarnsWithTheNearestName) {
-    const auto loaded = load({{"ADVANCED_APP_PROT", "SECRET"}, {"ADVANCED_\n" + std::string(9999, 'x'), "1"}, {"HOME", "/"}});
+    const auto loaded =
+        load({{"ADVANCED_APP_PROT", "SECRET"}, {"ADVANCED_\n" + std::string(9999, 'x'), "1"}, {"HOME", "/"}});
 
     ASSERT_TRUE(loaded);
     ASSERT_EQ(loaded->warnings.size(), 2U);
-    EXPECT_THAT(loaded->warnings, Contains("unknown variable ADVANCED_APP_PROT (environment) is ignored; the nearest name is ADVANCED_APP_PORT"));
+    EXPECT_THAT(
+        loaded->warnings,
+        Contains("unknown variable ADVANCED_APP_PROT (environment) is ignored; the nearest name is ADVANCED_APP_PORT"));
     EXPECT_THAT(loaded->warnings, Not(Contains(HasSubstr("\n"))));
 }
 
@@ -245,8 +256,10 @@ TEST(Config, TheLifeOfKeysFollowsTheRetriesUnlessSet) {
 }
 
 TEST(Config, WhatHasNoEffectYetWarns) {
-    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "5"}})->warnings, ElementsAre(HasSubstr("ADVANCED_HISTORY_SIZE=\"5\" (environment) has no effect yet")));
-    EXPECT_THAT(load({{"ADVANCED_OTEL_EXPORTER_OTLP_HEADERS", "a=SECRET"}})->warnings, ElementsAre(HasSubstr("=\"***\" (environment) has no effect yet")));
+    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "5"}})->warnings,
+                ElementsAre(HasSubstr("ADVANCED_HISTORY_SIZE=\"5\" (environment) has no effect yet")));
+    EXPECT_THAT(load({{"ADVANCED_OTEL_EXPORTER_OTLP_HEADERS", "a=SECRET"}})->warnings,
+                ElementsAre(HasSubstr("=\"***\" (environment) has no effect yet")));
     EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "100000"}})->warnings, IsEmpty());
 }
 

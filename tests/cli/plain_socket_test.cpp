@@ -67,8 +67,9 @@ TEST(HttpUrl, IsTakenApart) {
 }
 
 TEST(HttpUrl, NonsenseAndHttpsAreRefused) {
-    for (const auto* url : {"", "board.example", "http://", "http://:1", "http://h:", "http://h:x", "http://h:70000", "http://[::1",
-                            "http://u:p@h", "http://h/\r\nX: y", "ftp://h", "http://[]:1", "http://a b"}) {
+    for (const auto* url :
+         {"", "board.example", "http://", "http://:1", "http://h:", "http://h:x", "http://h:70000", "http://[::1",
+          "http://u:p@h", "http://h/\r\nX: y", "ftp://h", "http://[]:1", "http://a b"}) {
         EXPECT_FALSE(parse_http_url(url)) << url;
     }
     EXPECT_THAT(parse_http_url("https://h").error().detail, HasSubstr("not supported"));

@@ -24,11 +24,18 @@ TEST(Metrics, CountsHttpByRouteMethodAndStatus) {
     metrics.rate_limited("/sse/activity", "GET");
     const auto text = metrics.expose();
 
-    EXPECT_THAT(text, HasSubstr(R"(advanced_http_requests_total{http_method="GET",http_route="/healthz",http_status_code="200"} 2)"));
-    EXPECT_THAT(text, HasSubstr(R"(advanced_http_requests_total{http_method="OTHER",http_route="/healthz",http_status_code="405"} 1)"));
+    EXPECT_THAT(
+        text,
+        HasSubstr(R"(advanced_http_requests_total{http_method="GET",http_route="/healthz",http_status_code="200"} 2)"));
+    EXPECT_THAT(
+        text,
+        HasSubstr(
+            R"(advanced_http_requests_total{http_method="OTHER",http_route="/healthz",http_status_code="405"} 1)"));
     EXPECT_THAT(text, HasSubstr(R"(http_status_code="200",le="0.0025"} 1)"));
     EXPECT_THAT(text, HasSubstr(R"(http_status_code="200",le="+Inf"} 2)"));
-    EXPECT_THAT(text, HasSubstr(R"(advanced_http_rate_limit_rejections_total{http_method="GET",http_route="/sse/activity"} 1)"));
+    EXPECT_THAT(
+        text,
+        HasSubstr(R"(advanced_http_rate_limit_rejections_total{http_method="GET",http_route="/sse/activity"} 1)"));
 }
 
 TEST(Metrics, NoClientTextBecomesALabel) {
