@@ -45,7 +45,7 @@ DeliveryPump::DeliveryPump(Loop& loop, board::ActivityBus& bus, board::DeliveryS
       metrics_(metrics),
       options_(options),
       backoff_(options.hold_initial, options.hold_most),
-      again_(loop, [this] { started_ ? pump() : probe(); }) {}
+      again_(loop, [this] { in_hand_.empty() ? probe() : pump(); }) {}
 
 void DeliveryPump::start() { probe(); }
 
@@ -62,8 +62,10 @@ void DeliveryPump::probe() {
             hold(written.error().detail);
         } else {
             end_hold();
-            started_ = true;
-            source_.start(*this);
+            if (!std::exchange(started_, true)) {
+                source_.start(*this);
+            }
+            step_done();
         }
     });
 }
@@ -124,8 +126,10 @@ void DeliveryPump::count_suspect() {
         under_way_ = false;
         if (epoch != epoch_ || stopping_) {
             // The head that was counted has gone back to its queue.
-        } else if (!attempts) {
+        } else if (!attempts && options_.on_outage == OnOutage::pause) {
             hold(attempts.error().detail);
+        } else if (!attempts) {
+            head_counted_ = true;  // The commit will find the same outage and charge it.
         } else if (*attempts >= options_.crashes_max) {
             const board::Delivery delivery = std::move(in_hand_.front());
             in_hand_.pop_front();

@@ -39,7 +39,7 @@ struct FakeBus final : board::ActivityBus {
         done(away ? Result<void>(fail(Errc::unavailable, "refused")) : Result<void>());
     }
     void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override {
-        done(++attempts[id]);
+        done(away ? Result<std::int64_t>(fail(Errc::unavailable, "refused")) : Result<std::int64_t>(++attempts[id]));
     }
     void forget_attempts(const std::string& id) override { attempts.erase(id); }
 
@@ -180,6 +180,34 @@ TEST_F(PumpTest, ChargesAnOutageWhenToldTo) {
     EXPECT_EQ(source.settled[1].second.kind, Verdict::Kind::dead_letter);
     EXPECT_EQ(source.settled[1].second.reason, "retries_exhausted");
     EXPECT_EQ(source.settled[1].second.attempts, 6);
+}
+
+TEST_F(PumpTest, ChargesAnOutageToARedeliveredMessageToo) {
+    DeliveryPump charging(loop, bus, source, metrics, {.retry = {}, .on_outage = OnOutage::charge});
+    charging.start();
+    bus.away = true;
+    auto suspect = delivery(1, "b1");
+    suspect.redelivered = true;
+
+    charging.on_deliveries({suspect});
+
+    ASSERT_THAT(source.settled, SizeIs(1));
+    EXPECT_EQ(source.settled[0].second.kind, Verdict::Kind::retry);
+}
+
+TEST_F(PumpTest, EndsAHoldWhoseDeliveriesWentToAnotherWorker) {
+    start();
+    bus.away = true;
+    pump.on_deliveries(three());
+    pump.on_source_reset();
+    EXPECT_TRUE(pump.holding());
+
+    bus.away = false;
+    loop.turn(20ms);
+    loop.turn(20ms);
+
+    EXPECT_FALSE(pump.holding());
+    EXPECT_EQ(source.starts, 1);
 }
 
 TEST_F(PumpTest, RetriesOnlyTheMessageThatFailed) {
