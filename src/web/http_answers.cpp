@@ -236,8 +236,11 @@ void HttpConnection::shake_hands() {
         return;
     }
     const bool by_proxy = is_trusted_proxy(peer_, edge_.options().trusted_proxies);
-    if (!admits_origin(header("Origin"), header("Host"), by_proxy ? header("X-Forwarded-Proto") : std::string_view(),
-                       edge_.options().cors.allowed_origins)) {
+    const auto origin = request_.header("Origin");
+    const std::string_view scheme = by_proxy ? header("X-Forwarded-Proto") : std::string_view();
+    // An Origin that says nothing is no browser's, and not the absence of one either.
+    if (origin &&
+        (origin->empty() || !admits_origin(*origin, header("Host"), scheme, edge_.options().cors.allowed_origins))) {
         metrics.handshake_refused(telemetry::Refusal::origin);
         fail_with(403, "Origin not allowed");
         return;

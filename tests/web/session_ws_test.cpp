@@ -92,6 +92,13 @@ TEST_F(WsSessionTest, RefusesInTheOrderOfTheContract) {
     EXPECT_EQ(occupancy.websockets.taken(), 100U);
 }
 
+TEST_F(WsSessionTest, RefusesAnOriginThatIsEmpty) {
+    Client client = connect();
+    client.send(handshake("/ws/boards/b?token=secret", "Origin:\r\n"));
+
+    EXPECT_THAT(client.until("\r\n"), HasSubstr(" 403 "));
+}
+
 TEST_F(WsSessionTest, StopsReadingAtSixtyFourUnansweredMessagesAndGoesOnLater) {
     Client client = open_ws();
     bus.keeping = true;
