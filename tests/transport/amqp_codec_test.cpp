@@ -82,7 +82,8 @@ TEST(AmqpTable, RefusesLengthsThatPointOutside) {
     Writer(inner).short_string("x").u8('S').u32(1000);
     std::string bytes;
     Writer(bytes).long_string(inner);
-    Reader reader(bytes + std::string(2000, 'y'));
+    bytes.append(2000, 'y');
+    Reader reader(bytes);
 
     reader.table();
 
