@@ -178,7 +178,7 @@ def test_a_malformed_request_is_refused_and_the_connection_ends(app, raw):
             pass
 
 
-@pytest.mark.parametrize("body", [b"zz\r\nabc\r\n0\r\n\r\n", b"-1\r\n", b"ffffffffffffffffff\r\n", b"3\r\nabcX\r\n0\r\n\r\n"])
+@pytest.mark.parametrize("body", [b"zz\r\nabc\r\n0\r\n\r\n", b"-1\r\nx\r\n0\r\n\r\n", b"ffffffffffffffffff\r\n", b"3\r\nabcX\r\n0\r\n\r\n"])
 def test_a_malformed_chunk_is_refused(app, body):
     with Wire(app.port) as wire:
         wire.send(b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + TOKEN.encode() +

@@ -2,6 +2,7 @@
 """The event stream: its fields to the byte, its heartbeat, and that no client can forge a field. Memory transport."""
 import json
 import re
+import signal
 import time
 
 import pytest
@@ -147,6 +148,6 @@ def test_a_stream_that_goes_away_is_forgotten(app, board):
 def test_sigterm_ends_the_stream(start):
     app = start("app", {"EVENT_TRANSPORT": "memory"}).wait_ready()
     with EventStream(app.port) as stream:
-        app.signal(15)
+        app.signal(signal.SIGTERM)
         assert stream.ended()
-        assert app.wait_exit() == 0
+    assert app.wait_exit() == 0

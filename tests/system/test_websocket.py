@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import struct
 import time
 
@@ -346,6 +347,17 @@ def test_a_broken_rule_closes_with_its_code(app, board, raw, code):
         assert socket.close_code() == code
 
 
+@pytest.mark.parametrize("raw", [encode_frame(CLOSE, struct.pack("!H", 1000)), encode_frame(BINARY, b"x"), encode_frame(3, b""),
+                                 encode_frame(TEXT, b"\xff")], ids=["by-client", "binary", "protocol", "utf8"])
+def test_after_both_closes_the_connection_ends_at_once(app, board, raw):
+    with board_socket(app.port, board) as socket:
+        socket.wire.send(raw)
+        begin = time.monotonic()
+        socket.close_code()
+        socket.wire.wait_ended()
+        assert time.monotonic() - begin < scaled(1)
+
+
 def test_a_message_of_one_mebibyte_is_carried_and_one_more_byte_is_1009(app, board):
     text = b'{"action":"a","payload":{"x":"' + b"y" * (MIB - 33) + b'"}}'
     assert len(text) == MIB
@@ -499,7 +511,7 @@ def test_sigterm_closes_sockets_with_1001_and_exits_with_0(start):
         socket.send_json({"action": "a"})
         socket.event()
         begin = time.monotonic()
-        app.signal(15)
+        app.signal(signal.SIGTERM)
         assert socket.close_code() == 1001
         with pytest.raises(Closed) as closed:  # This one does not answer the close; the server does not wait for ever.
             sleeper.text()
@@ -512,5 +524,5 @@ def test_messages_that_were_taken_before_sigterm_arrive(start):
     with board_socket(app.port, "b") as socket:
         socket.wire.send(b"".join(encode_frame(TEXT, b'{"action":"a%d"}' % n) for n in range(20)))
         assert socket.still_open_after_events(20)
-        app.signal(15)
+        app.signal(signal.SIGTERM)
         assert socket.close_code() == 1001

@@ -95,6 +95,13 @@ def send_stream(socket, prefix: str, first: int, count: int, batch: int = 100, p
             time.sleep(pause)
 
 
+def _gaps(actions: list) -> str:
+    """How many there are and which numbers are missing between them, for a message."""
+    numbers = sorted({int(action[1:]) for action in actions if action[1:].isdigit()})
+    holes = [f"{before + 1}-{after - 1}" for before, after in zip([-1] + numbers, numbers) if after != before + 1]
+    return f"have {len(actions)}, up to {numbers[-1:]}, without {holes[:5]}"
+
+
 class Listener:
     """Reads one socket in the background for as long as it lives; events and errors are kept apart."""
 
@@ -117,7 +124,7 @@ class Listener:
 
     def wait(self, count: int, seconds: float = 30) -> list:
         """At least `count` events; then a little longer for those that should not come."""
-        wait_until(lambda: len(self.events) >= count or self.ended, seconds, f"{count} events, have {len(self.events)}", 0.05)
+        wait_until(lambda: len(self.events) >= count or self.ended, seconds, lambda: f"{count} events, {_gaps(self.actions())}", 0.05)
         assert len(self.events) >= count, f"{len(self.events)} of {count} events, then {self.ended!r}"
         return self.events
 
@@ -141,7 +148,8 @@ class ChannelListener:
                 self.events.append(json.loads(message["data"]))
 
     def wait(self, count: int, seconds: float = 30) -> list:
-        wait_until(lambda: len(self.events) >= count, seconds, f"{count} events on the channel, have {len(self.events)}", 0.05)
+        wait_until(lambda: len(self.events) >= count, seconds,
+                   lambda: f"{count} events on the channel, {_gaps([event['action'] for event in self.events])}", 0.05)
         return self.events
 
     def close(self) -> None:
@@ -187,11 +195,27 @@ class Queues:
     def depth(self, queue: str) -> int:
         return self.channel.queue_declare(queue, passive=True).method.message_count
 
-    def spy(self, exchange: str) -> str:
-        """A queue that gets a copy of everything that goes through the exchange."""
-        queue = self.channel.queue_declare("", exclusive=True).method.queue
-        self.channel.queue_bind(queue, exchange, "#")
-        return queue
+    def spy(self, exchange: str) -> "Spy":
+        return Spy(self, exchange)
+
+
+class Spy:
+    """Gets a copy of everything that goes through an exchange, as it goes: (seconds, properties, body)."""
+
+    def __init__(self, queues: Queues, exchange: str):
+        self.copies = []
+        self._connection, channel = queues.connection, queues.channel
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(queue, exchange, "#")
+        # Consumed, not fetched: copies with an expiration would not wait.
+        channel.basic_consume(queue, lambda _, __, properties, body: self.copies.append((time.monotonic(), properties, body)), auto_ack=True)
+
+    def wait(self, count: int, seconds: float = 10) -> list:
+        deadline = Deadline(seconds)
+        while len(self.copies) < count:
+            assert not deadline.passed(), f"{len(self.copies)} of {count} copies within {deadline.seconds:.0f} s"
+            self._connection.sleep(0.02)
+        return self.copies
 
 
 def envelope(board: str, action: str, correlation_id: str, **changes) -> bytes:

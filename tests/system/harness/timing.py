@@ -29,13 +29,14 @@ class Deadline:
         return time.monotonic() >= self._end
 
 
-def wait_until(condition, seconds: float = DEFAULT_SECONDS, what: str = "condition", interval: float = 0.02):
-    """Polls `condition` until it is true and returns its value; AssertionError after the deadline."""
+def wait_until(condition, seconds: float = DEFAULT_SECONDS, what="condition", interval: float = 0.02):
+    """Polls `condition` until it is true and returns its value; AssertionError after the deadline. `what` may be a function that
+    says it at the end."""
     deadline = Deadline(seconds)
     while True:
         value = condition()
         if value:
             return value
         if deadline.passed():
-            raise AssertionError(f"{what}: not within {deadline.seconds:.1f} s (last value {value!r})")
+            raise AssertionError(f"{what() if callable(what) else what}: not within {deadline.seconds:.1f} s (last value {value!r})")
         time.sleep(interval)

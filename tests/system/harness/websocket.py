@@ -155,8 +155,7 @@ class WebSocket:
         return value
 
     def close_code(self, seconds: float = DEFAULT_SECONDS):
-        """The code of the server's close frame; whatever comes before it is skipped. The handshake is completed and the server
-        must then end the connection."""
+        """The code of the server's close frame, which is answered; whatever comes before it is skipped."""
         deadline = Deadline(seconds)
         while True:
             try:
@@ -164,7 +163,6 @@ class WebSocket:
             except Closed as closed:
                 try:
                     self.send_frame(CLOSE, struct.pack("!H", closed.code) if closed.code else b"")
-                    self.wire.wait_ended(deadline.left())
                 except Ended:
                     pass
                 return closed.code
