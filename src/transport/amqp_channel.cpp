@@ -114,7 +114,9 @@ void AmqpChannel::end(const Error& error) {
     }
 }
 
-void AmqpChannel::on_lost(const Error& error) { end(error); }
+void AmqpChannel::on_lost(const Error& error) {
+    end(error);
+}
 
 void AmqpChannel::on_closed_by_broker(const amqp::ChannelClose& close) {
     send(amqp::channel_close_ok(number_));
@@ -154,7 +156,8 @@ void AmqpChannel::on_method(amqp::Method method) {
             } else if constexpr (std::is_same_v<M, amqp::ChannelCloseOk>) {
                 connection_.detach(number_, AmqpConnection::Slot::free);
                 end({Errc::closed, "channel closed"});
-            } else if constexpr (std::is_same_v<M, amqp::Deliver> || std::is_same_v<M, amqp::GetOk> || std::is_same_v<M, amqp::Return>) {
+            } else if constexpr (std::is_same_v<M, amqp::Deliver> || std::is_same_v<M, amqp::GetOk> ||
+                                 std::is_same_v<M, amqp::Return>) {
                 message_ = {std::forward<T>(one), {}, {}, false};
                 expect_ = Expect::header;
             } else if constexpr (std::is_same_v<M, amqp::ChannelFlow>) {
@@ -162,7 +165,8 @@ void AmqpChannel::on_method(amqp::Method method) {
                 send(amqp::channel_flow_ok(number_, one.active));
             } else if constexpr (std::is_same_v<M, amqp::Ack> || std::is_same_v<M, amqp::Nack>) {
                 if (state_ == State::open) {
-                    owner_.on_confirm(one.tag, one.multiple ? amqp::Multiple::yes : amqp::Multiple::no, std::is_same_v<M, amqp::Nack>);
+                    owner_.on_confirm(one.tag, one.multiple ? amqp::Multiple::yes : amqp::Multiple::no,
+                                      std::is_same_v<M, amqp::Nack>);
                 }
             } else if constexpr (std::is_same_v<M, amqp::Cancel>) {
                 if (state_ == State::open) {

@@ -10,9 +10,6 @@ namespace {
 constexpr std::size_t kFraming = 8;  // Type, channel and length before the payload: 7; the end octet after it: 1.
 constexpr char kFrameEnd = '\xCE';
 
-// Class and method numbers of the specification, as class << 16 | method.
-constexpr std::uint32_t id(std::uint32_t class_id, std::uint32_t method_id) { return class_id << 16 | method_id; }
-
 /// The start of a method frame; finish() closes it.
 class Request {
   public:
@@ -31,92 +28,8 @@ class Request {
     Writer writer_;
 };
 
-std::string bare(std::uint16_t channel, std::uint32_t method) { return Request(channel, method).finish(); }
-
-ConnectionStart read_start(Reader& in) {
-    in.u16();  // Version 0-9, or the broker would have answered with its own protocol header.
-    ConnectionStart start;
-    start.server_properties = in.table();
-    start.mechanisms = in.long_string();
-    return start;
-}
-
-ConnectionTune read_tune(Reader& in) {
-    const std::uint16_t channel_max = in.u16();
-    const std::uint32_t frame_max = in.u32();
-    return {channel_max, frame_max, in.u16()};
-}
-
-template <typename T>
-T read_close(Reader& in) {
-    const std::uint16_t code = in.u16();
-    return {code, in.short_string()};
-}
-
-QueueDeclareOk read_queue_declare_ok(Reader& in) {
-    std::string queue = in.short_string();
-    const std::uint32_t messages = in.u32();
-    return {std::move(queue), messages, in.u32()};
-}
-
-Return read_return(Reader& in) {
-    const std::uint16_t code = in.u16();
-    std::string text = in.short_string();
-    std::string exchange = in.short_string();
-    return {code, std::move(text), std::move(exchange), in.short_string()};
-}
-
-Deliver read_deliver(Reader& in) {
-    std::string consumer_tag = in.short_string();
-    const std::uint64_t tag = in.u64();
-    const bool redelivered = (in.u8() & 1) != 0;
-    std::string exchange = in.short_string();
-    return {std::move(consumer_tag), tag, redelivered, std::move(exchange), in.short_string()};
-}
-
-GetOk read_get_ok(Reader& in) {
-    const std::uint64_t tag = in.u64();
-    const bool redelivered = (in.u8() & 1) != 0;
-    std::string exchange = in.short_string();
-    std::string routing_key = in.short_string();
-    return {tag, redelivered, std::move(exchange), std::move(routing_key), in.u32()};
-}
-
-template <typename T>
-T read_confirm(Reader& in) {
-    const std::uint64_t tag = in.u64();
-    return {tag, (in.u8() & 1) != 0};
-}
-
-std::optional<Method> read_method(std::uint32_t method, Reader& in) {
-    switch (method) {
-        case id(10, 10): return read_start(in);
-        case id(10, 30): return read_tune(in);
-        case id(10, 41): return ConnectionOpenOk{};
-        case id(10, 50): return read_close<ConnectionClose>(in);
-        case id(10, 51): return ConnectionCloseOk{};
-        case id(10, 60): return ConnectionBlocked{in.short_string()};
-        case id(10, 61): return ConnectionUnblocked{};
-        case id(20, 11): return ChannelOpenOk{};
-        case id(20, 20): return ChannelFlow{(in.u8() & 1) != 0};
-        case id(20, 40): return read_close<ChannelClose>(in);
-        case id(20, 41): return ChannelCloseOk{};
-        case id(40, 11): return ExchangeDeclareOk{};
-        case id(50, 11): return read_queue_declare_ok(in);
-        case id(50, 21): return QueueBindOk{};
-        case id(50, 31): return QueuePurgeOk{in.u32()};
-        case id(60, 11): return QosOk{};
-        case id(60, 21): return ConsumeOk{in.short_string()};
-        case id(60, 30): return Cancel{in.short_string()};
-        case id(60, 50): return read_return(in);
-        case id(60, 60): return read_deliver(in);
-        case id(60, 71): return read_get_ok(in);
-        case id(60, 72): return GetEmpty{};
-        case id(60, 80): return read_confirm<Ack>(in);
-        case id(60, 120): return read_confirm<Nack>(in);
-        case id(85, 11): return ConfirmSelectOk{};
-        default: return std::nullopt;
-    }
+std::string bare(std::uint16_t channel, std::uint32_t method) {
+    return Request(channel, method).finish();
 }
 
 // The properties in the order of their flags, bit 15 first (AMQP 0-9-1 §4.2.6.1); headers, bit 13, are no optional text.
@@ -161,7 +74,8 @@ Result<std::optional<Frame>> FrameReader::next() {
         return fail(Errc::invalid, "frame type " + std::to_string(type) + ": not AMQP 0-9-1");
     }
     if (length + kFraming > kFrameMax) {
-        return fail(Errc::invalid, "frame of " + std::to_string(length + kFraming) + " bytes, " + std::to_string(kFrameMax) + " agreed");
+        return fail(Errc::invalid, "frame of " + std::to_string(length + kFraming) + " bytes, " +
+                                       std::to_string(kFrameMax) + " agreed");
     }
     if (in.size() < length + kFraming) {
         return std::nullopt;
@@ -201,19 +115,8 @@ Result<ContentHeader> decode_header(std::string_view payload) {
     return header;
 }
 
-Result<Method> decode_method(std::string_view payload) {
-    Reader in(payload);
-    const std::uint32_t method = in.u32();
-    auto decoded = read_method(method, in);
-    if (!decoded || in.failed()) {
-        return fail(Errc::invalid, "method " + std::to_string(method >> 16) + '.' + std::to_string(method & 0xFFFF) +
-                                       (decoded ? " broken" : " unexpected"));
-    }
-    return std::move(*decoded);
-}
-
 std::string start_ok(const Table& client_properties, std::string_view user, std::string_view password) {
-    Request request(0, id(10, 11));
+    Request request(0, method_id(10, 11));
     std::string response(1, '\0');  // RFC 4616: NUL user NUL password.
     response.append(user).append(1, '\0').append(password);
     request.arguments().table(client_properties).short_string("PLAIN").long_string(response).short_string("en_US");
@@ -221,24 +124,26 @@ std::string start_ok(const Table& client_properties, std::string_view user, std:
 }
 
 std::string tune_ok(const ConnectionTune& tune) {
-    Request request(0, id(10, 31));
+    Request request(0, method_id(10, 31));
     request.arguments().u16(tune.channel_max).u32(tune.frame_max).u16(tune.heartbeat);
     return request.finish();
 }
 
 std::string connection_open(std::string_view vhost) {
-    Request request(0, id(10, 40));
+    Request request(0, method_id(10, 40));
     request.arguments().short_string(vhost).short_string("").u8(0);
     return request.finish();
 }
 
 std::string connection_close() {
-    Request request(0, id(10, 50));
+    Request request(0, method_id(10, 50));
     request.arguments().u16(200).short_string("goodbye").u32(0);
     return request.finish();
 }
 
-std::string connection_close_ok() { return bare(0, id(10, 51)); }
+std::string connection_close_ok() {
+    return bare(0, method_id(10, 51));
+}
 
 std::string heartbeat() {
     std::string frame;
@@ -247,90 +152,93 @@ std::string heartbeat() {
 }
 
 std::string channel_open(std::uint16_t channel) {
-    Request request(channel, id(20, 10));
+    Request request(channel, method_id(20, 10));
     request.arguments().short_string("");
     return request.finish();
 }
 
 std::string channel_close(std::uint16_t channel) {
-    Request request(channel, id(20, 40));
+    Request request(channel, method_id(20, 40));
     request.arguments().u16(200).short_string("goodbye").u32(0);
     return request.finish();
 }
 
-std::string channel_close_ok(std::uint16_t channel) { return bare(channel, id(20, 41)); }
+std::string channel_close_ok(std::uint16_t channel) {
+    return bare(channel, method_id(20, 41));
+}
 
 std::string channel_flow_ok(std::uint16_t channel, bool active) {
-    Request request(channel, id(20, 21));
+    Request request(channel, method_id(20, 21));
     request.arguments().u8(active ? 1 : 0);
     return request.finish();
 }
 
 std::string exchange_declare(std::uint16_t channel, std::string_view exchange, Passive passive) {
-    Request request(channel, id(40, 10));
+    Request request(channel, method_id(40, 10));
     const std::uint8_t bits = passive == Passive::yes ? 1 : 2;  // Passive, durable.
     request.arguments().u16(0).short_string(exchange).short_string("topic").u8(bits).table({});
     return request.finish();
 }
 
 std::string queue_declare(std::uint16_t channel, std::string_view queue, Passive passive, const Table& arguments) {
-    Request request(channel, id(50, 10));
+    Request request(channel, method_id(50, 10));
     const std::uint8_t bits = passive == Passive::yes ? 1 : 2;  // Passive, durable.
     request.arguments().u16(0).short_string(queue).u8(bits).table(arguments);
     return request.finish();
 }
 
-std::string queue_bind(std::uint16_t channel, std::string_view queue, std::string_view exchange, std::string_view routing_key) {
-    Request request(channel, id(50, 20));
+std::string queue_bind(std::uint16_t channel, std::string_view queue, std::string_view exchange,
+                       std::string_view routing_key) {
+    Request request(channel, method_id(50, 20));
     request.arguments().u16(0).short_string(queue).short_string(exchange).short_string(routing_key).u8(0).table({});
     return request.finish();
 }
 
 std::string queue_purge(std::uint16_t channel, std::string_view queue) {
-    Request request(channel, id(50, 30));
+    Request request(channel, method_id(50, 30));
     request.arguments().u16(0).short_string(queue).u8(0);
     return request.finish();
 }
 
 std::string qos(std::uint16_t channel, std::uint16_t prefetch) {
-    Request request(channel, id(60, 10));
+    Request request(channel, method_id(60, 10));
     request.arguments().u32(0).u16(prefetch).u8(0);  // Not global: quorum queues refuse that.
     return request.finish();
 }
 
 std::string consume(std::uint16_t channel, std::string_view queue, std::string_view consumer_tag) {
-    Request request(channel, id(60, 20));
+    Request request(channel, method_id(60, 20));
     request.arguments().u16(0).short_string(queue).short_string(consumer_tag).u8(0).table({});
     return request.finish();
 }
 
 std::string get(std::uint16_t channel, std::string_view queue) {
-    Request request(channel, id(60, 70));
+    Request request(channel, method_id(60, 70));
     request.arguments().u16(0).short_string(queue).u8(0);
     return request.finish();
 }
 
 std::string ack(std::uint16_t channel, std::uint64_t tag, Multiple multiple) {
-    Request request(channel, id(60, 80));
+    Request request(channel, method_id(60, 80));
     request.arguments().u64(tag).u8(multiple == Multiple::yes ? 1 : 0);
     return request.finish();
 }
 
 std::string reject(std::uint16_t channel, std::uint64_t tag) {
-    Request request(channel, id(60, 90));
+    Request request(channel, method_id(60, 90));
     request.arguments().u64(tag).u8(0);
     return request.finish();
 }
 
 std::string confirm_select(std::uint16_t channel) {
-    Request request(channel, id(85, 10));
+    Request request(channel, method_id(85, 10));
     request.arguments().u8(0);
     return request.finish();
 }
 
-void publish(std::string& out, std::uint16_t channel, std::uint32_t frame_max, std::string_view exchange, std::string_view routing_key,
-             const Properties& properties, std::string_view body) {
-    Request request(channel, id(60, 40));
+void publish(std::string& out, std::uint16_t channel, std::uint32_t frame_max, std::string_view exchange,
+             std::string_view routing_key, const Properties& properties, std::string_view body) {
+    Request request(channel, method_id(60, 40));
     request.arguments().u16(0).short_string(exchange).short_string(routing_key).u8(1);  // Mandatory.
     out += request.finish();
     std::string header;

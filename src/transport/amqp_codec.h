@@ -1,6 +1,6 @@
-// AMQP 0-9-1 as a client needs it: frames in and out, methods, content properties.
+// AMQP 0-9-1 as a client needs it: frames in and out, our requests, content properties.
 //
-// Socket-free. Requests are functions that return finished frames; what a broker says is decoded into one variant. Spec: AMQP 0-9-1
+// Socket-free. Requests are functions that return finished frames; what a broker says is in amqp_method.h. Spec: AMQP 0-9-1
 // and RabbitMQ's extensions (publisher confirms, basic.nack, connection.blocked, basic.cancel from the broker).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -9,9 +9,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 
 #include "base/result.h"
+#include "transport/amqp_method.h"
 #include "transport/amqp_value.h"
 
 namespace boardbus::transport::amqp {
@@ -68,41 +68,6 @@ struct ContentHeader {
 };
 Result<ContentHeader> decode_header(std::string_view payload);
 
-// What a broker says.
-struct ConnectionStart { std::string mechanisms; Table server_properties; };
-struct ConnectionTune { std::uint16_t channel_max; std::uint32_t frame_max; std::uint16_t heartbeat; };
-struct ConnectionOpenOk {};
-struct ConnectionClose { std::uint16_t code; std::string text; };
-struct ConnectionCloseOk {};
-struct ConnectionBlocked { std::string reason; };
-struct ConnectionUnblocked {};
-struct ChannelOpenOk {};
-struct ChannelFlow { bool active; };
-struct ChannelClose { std::uint16_t code; std::string text; };
-struct ChannelCloseOk {};
-struct ExchangeDeclareOk {};
-struct QueueDeclareOk { std::string queue; std::uint32_t messages; std::uint32_t consumers; };
-struct QueueBindOk {};
-struct QueuePurgeOk { std::uint32_t messages; };
-struct QosOk {};
-struct ConsumeOk { std::string consumer_tag; };
-struct Cancel { std::string consumer_tag; };
-struct Return { std::uint16_t code; std::string text; std::string exchange; std::string routing_key; };
-struct Deliver { std::string consumer_tag; std::uint64_t tag; bool redelivered; std::string exchange; std::string routing_key; };
-struct GetOk { std::uint64_t tag; bool redelivered; std::string exchange; std::string routing_key; std::uint32_t messages; };
-struct GetEmpty {};
-struct Ack { std::uint64_t tag; bool multiple; };
-struct Nack { std::uint64_t tag; bool multiple; };
-struct ConfirmSelectOk {};
-
-using Method = std::variant<ConnectionStart, ConnectionTune, ConnectionOpenOk, ConnectionClose, ConnectionCloseOk, ConnectionBlocked,
-                            ConnectionUnblocked, ChannelOpenOk, ChannelFlow, ChannelClose, ChannelCloseOk, ExchangeDeclareOk,
-                            QueueDeclareOk, QueueBindOk, QueuePurgeOk, QosOk, ConsumeOk, Cancel, Return, Deliver, GetOk,
-                            GetEmpty, Ack, Nack, ConfirmSelectOk>;
-
-/// Errors: invalid (broken, or a method that no broker sends to a client that asked for what we ask for).
-Result<Method> decode_method(std::string_view payload);
-
 // What we say. Each returns one finished frame, publish() several.
 enum class Passive { no, yes };
 enum class Multiple { no, yes };
@@ -121,7 +86,8 @@ std::string channel_flow_ok(std::uint16_t channel, bool active);
 std::string exchange_declare(std::uint16_t channel, std::string_view exchange, Passive passive);
 /// Durable.
 std::string queue_declare(std::uint16_t channel, std::string_view queue, Passive passive, const Table& arguments);
-std::string queue_bind(std::uint16_t channel, std::string_view queue, std::string_view exchange, std::string_view routing_key);
+std::string queue_bind(std::uint16_t channel, std::string_view queue, std::string_view exchange,
+                       std::string_view routing_key);
 std::string queue_purge(std::uint16_t channel, std::string_view queue);
 std::string qos(std::uint16_t channel, std::uint16_t prefetch);
 std::string consume(std::uint16_t channel, std::string_view queue, std::string_view consumer_tag);
@@ -131,8 +97,8 @@ std::string ack(std::uint16_t channel, std::uint64_t tag, Multiple multiple);
 std::string reject(std::uint16_t channel, std::uint64_t tag);
 std::string confirm_select(std::uint16_t channel);
 /// Mandatory. The method, the header and as many body frames as `frame_max` asks for, appended to `out`.
-void publish(std::string& out, std::uint16_t channel, std::uint32_t frame_max, std::string_view exchange, std::string_view routing_key,
-             const Properties& properties, std::string_view body);
+void publish(std::string& out, std::uint16_t channel, std::uint32_t frame_max, std::string_view exchange,
+             std::string_view routing_key, const Properties& properties, std::string_view body);
 
 /// The bytes that the properties take in a content header, which must fit into one frame.
 std::size_t encoded_size(const Properties& properties);

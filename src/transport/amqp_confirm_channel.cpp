@@ -12,7 +12,8 @@ std::uint64_t print_of(std::string_view exchange, std::string_view routing_key, 
                        std::string_view body) {
     const std::hash<std::string_view> hash;
     std::uint64_t print = hash(exchange);
-    for (const std::string_view part : {routing_key, std::string_view(properties.message_id ? *properties.message_id : ""), body}) {
+    for (const std::string_view part :
+         {routing_key, std::string_view(properties.message_id ? *properties.message_id : ""), body}) {
         print = print * 1099511628211U ^ hash(part);
     }
     return print;
@@ -45,11 +46,14 @@ void ConfirmChannel::publish(const OutgoingMessage& message, ConfirmDone done) {
         done(Confirm::lost, "not connected");
         return;
     }
-    pending_.push_back({print_of(message.exchange, message.routing_key, message.properties, message.body), false, {}, std::move(done)});
+    pending_.push_back({print_of(message.exchange, message.routing_key, message.properties, message.body),
+                        false,
+                        {},
+                        std::move(done)});
     ++unconfirmed_;
     frames_.clear();
-    amqp::publish(frames_, channel_.number(), channel_.frame_max(), message.exchange, message.routing_key, message.properties,
-                  message.body);
+    amqp::publish(frames_, channel_.number(), channel_.frame_max(), message.exchange, message.routing_key,
+                  message.properties, message.body);
     channel_.send(frames_);
 }
 
@@ -61,7 +65,8 @@ void ConfirmChannel::on_message(AmqpMessage message) {
         return;
     }
     const std::uint64_t print = print_of(returned->exchange, returned->routing_key, message.properties, message.body);
-    const auto pending = std::ranges::find_if(pending_, [&](const Pending& one) { return one.done && !one.returned && one.print == print; });
+    const auto pending = std::ranges::find_if(
+        pending_, [&](const Pending& one) { return one.done && !one.returned && one.print == print; });
     if (pending == pending_.end()) {
         // Whose it is cannot be told, so no confirm that follows can be believed.
         connection_.drop({Errc::invalid, "a return of a message that was not published"});

@@ -20,7 +20,9 @@ constexpr std::chrono::seconds kCloseTimeout{2};
 // throws us out again is not hammered.
 constexpr std::chrono::seconds kLasting{5};
 
-std::string text_of(const Endpoint& endpoint) { return endpoint.host + ':' + std::to_string(endpoint.port); }
+std::string text_of(const Endpoint& endpoint) {
+    return endpoint.host + ':' + std::to_string(endpoint.port);
+}
 
 amqp::Table client_properties(const std::string& name) {
     // Without the last two capabilities RabbitMQ neither tells that it is blocked nor that a consumer's queue is gone.
@@ -200,7 +202,8 @@ void AmqpConnection::on_method(const amqp::Method& method) {
         answer_start(*start);
     } else if (const auto* tune = std::get_if<amqp::ConnectionTune>(&method); tune && state_ == State::handshake) {
         answer_tune(*tune);
-    } else if (std::holds_alternative<amqp::ConnectionOpenOk>(method) && state_ == State::handshake && heartbeat_.count() > 0) {
+    } else if (std::holds_alternative<amqp::ConnectionOpenOk>(method) && state_ == State::handshake &&
+               heartbeat_.count() > 0) {
         opened();
     } else if (std::holds_alternative<amqp::ConnectionCloseOk>(method) && state_ == State::closing) {
         finish_stop();
@@ -219,7 +222,8 @@ void AmqpConnection::answer_start(const amqp::ConnectionStart& start) {
         return;
     }
     heartbeat_ = {};
-    send(amqp::start_ok(client_properties(options_.name), options_.brokers[broker_].user, options_.brokers[broker_].password));
+    send(amqp::start_ok(client_properties(options_.name), options_.brokers[broker_].user,
+                        options_.brokers[broker_].password));
 }
 
 void AmqpConnection::answer_tune(const amqp::ConnectionTune& tune) {

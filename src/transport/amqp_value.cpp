@@ -194,12 +194,24 @@ std::uint64_t Reader::number(std::size_t bytes) {
     return value;
 }
 
-std::uint8_t Reader::u8() { return static_cast<std::uint8_t>(number(1)); }
-std::uint16_t Reader::u16() { return static_cast<std::uint16_t>(number(2)); }
-std::uint32_t Reader::u32() { return static_cast<std::uint32_t>(number(4)); }
-std::uint64_t Reader::u64() { return number(8); }
-std::string Reader::short_string() { return std::string(take(u8())); }
-std::string_view Reader::long_string() { return take(u32()); }
+std::uint8_t Reader::u8() {
+    return static_cast<std::uint8_t>(number(1));
+}
+std::uint16_t Reader::u16() {
+    return static_cast<std::uint16_t>(number(2));
+}
+std::uint32_t Reader::u32() {
+    return static_cast<std::uint32_t>(number(4));
+}
+std::uint64_t Reader::u64() {
+    return number(8);
+}
+std::string Reader::short_string() {
+    return std::string(take(u8()));
+}
+std::string_view Reader::long_string() {
+    return take(u32());
+}
 
 Table Reader::table(int depth) {
     Table table;
@@ -233,28 +245,47 @@ Array Reader::array(int depth) {
 
 Value Reader::value(int depth) {
     switch (static_cast<char>(u8())) {
-        case 'V': return {};
-        case 't': return u8() != 0;
-        case 'b': return static_cast<std::int8_t>(u8());
-        case 'B': return u8();
-        case 's': return static_cast<std::int16_t>(u16());
-        case 'u': return u16();
-        case 'I': return static_cast<std::int32_t>(u32());
-        case 'i': return u32();
-        case 'l': return static_cast<std::int64_t>(u64());
-        case 'L': return u64();
-        case 'f': return std::bit_cast<float>(u32());
-        case 'd': return std::bit_cast<double>(u64());
+        case 'V':
+            return {};
+        case 't':
+            return u8() != 0;
+        case 'b':
+            return static_cast<std::int8_t>(u8());
+        case 'B':
+            return u8();
+        case 's':
+            return static_cast<std::int16_t>(u16());
+        case 'u':
+            return u16();
+        case 'I':
+            return static_cast<std::int32_t>(u32());
+        case 'i':
+            return u32();
+        case 'l':
+            return static_cast<std::int64_t>(u64());
+        case 'L':
+            return u64();
+        case 'f':
+            return std::bit_cast<float>(u32());
+        case 'd':
+            return std::bit_cast<double>(u64());
         case 'D': {
             const std::uint8_t scale = u8();
             return Decimal{scale, u32()};
         }
-        case 'S': return std::string(long_string());
-        case 'x': return Bytes{std::string(long_string())};
-        case 'T': return Timestamp{u64()};
-        case 'A': return array(depth + 1);
-        case 'F': return table(depth + 1);
-        default: fail(); return {};
+        case 'S':
+            return std::string(long_string());
+        case 'x':
+            return Bytes{std::string(long_string())};
+        case 'T':
+            return Timestamp{u64()};
+        case 'A':
+            return array(depth + 1);
+        case 'F':
+            return table(depth + 1);
+        default:
+            fail();
+            return {};
     }
 }
 

@@ -39,8 +39,9 @@ struct Bytes {
 };
 
 struct Value {
-    std::variant<std::monostate, bool, std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t, std::uint32_t,
-                 std::int64_t, std::uint64_t, float, double, Decimal, std::string, Bytes, Timestamp, Array, Table>
+    std::variant<std::monostate, bool, std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t,
+                 std::uint32_t, std::int64_t, std::uint64_t, float, double, Decimal, std::string, Bytes, Timestamp,
+                 Array, Table>
         of;
 
     Value() = default;

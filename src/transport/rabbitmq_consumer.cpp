@@ -48,7 +48,9 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
     loop_.add_turn_end(*this);
 }
 
-RabbitConsumer::~RabbitConsumer() { loop_.remove_turn_end(*this); }
+RabbitConsumer::~RabbitConsumer() {
+    loop_.remove_turn_end(*this);
+}
 
 void RabbitConsumer::connect() {
     connection_.start();
@@ -99,23 +101,26 @@ void RabbitConsumer::begin() {
 void RabbitConsumer::consume() {
     const std::uint16_t number = channel_.number();
     channel_.call(amqp::qos(number, prefetch_), [](const auto&) {});
-    channel_.call(amqp::consume(number, topology_.names().main.name, "boardbus"), [this](const Result<amqp::Method>& consuming) {
-        if (consuming && phase_ == Phase::opening) {
-            backoff_.reset();
-            set_phase(Phase::consuming);
-        }
-    });
+    channel_.call(amqp::consume(number, topology_.names().main.name, "boardbus"),
+                  [this](const Result<amqp::Method>& consuming) {
+                      if (consuming && phase_ == Phase::opening) {
+                          backoff_.reset();
+                          set_phase(Phase::consuming);
+                      }
+                  });
 }
 
 void RabbitConsumer::on_channel_lost(const Error& error) {
     if (connection_.is_open()) {
-        telemetry::log(Level::warn, "consumer_lost", {{"queue", topology_.names().main.name}, {"reason", error.detail}});
+        telemetry::log(Level::warn, "consumer_lost",
+                       {{"queue", topology_.names().main.name}, {"reason", error.detail}});
     }
     end_deliveries(phase_ == Phase::leaving ? Then::begin : Then::wait);
 }
 
 void RabbitConsumer::on_cancelled() {
-    telemetry::log(Level::warn, "consumer_lost", {{"queue", topology_.names().main.name}, {"reason", "cancelled: the queue is gone"}});
+    telemetry::log(Level::warn, "consumer_lost",
+                   {{"queue", topology_.names().main.name}, {"reason", "cancelled: the queue is gone"}});
     close(Then::wait);
 }
 
@@ -172,7 +177,8 @@ void RabbitConsumer::on_read_end() {
 }
 
 RabbitConsumer::Outstanding* RabbitConsumer::find(std::uint64_t tag) {
-    return tag < first_ || tag - first_ >= outstanding_.size() ? nullptr : &outstanding_[static_cast<std::size_t>(tag - first_)];
+    return tag < first_ || tag - first_ >= outstanding_.size() ? nullptr
+                                                               : &outstanding_[static_cast<std::size_t>(tag - first_)];
 }
 
 void RabbitConsumer::settle(std::uint64_t tag, board::Verdict verdict) {
@@ -216,7 +222,8 @@ void RabbitConsumer::flush_acks() {
     };
     std::uint64_t done = 0;
     std::uint64_t last_done = 0;
-    while (!outstanding_.empty() && (outstanding_.front().state == State::done || outstanding_.front().state == State::acked)) {
+    while (!outstanding_.empty() &&
+           (outstanding_.front().state == State::done || outstanding_.front().state == State::acked)) {
         if (outstanding_.front().state == State::done) {
             fault::point("worker.before_ack", outstanding_.front().properties.message_id.value_or(""));
             ++done;

@@ -34,10 +34,14 @@ struct RabbitConsumerOptions {
     std::uint16_t prefetch = 256;
 };
 
-class RabbitConsumer final : public board::DeliverySource, private AmqpConnectionOwner, private AmqpChannelOwner, private TurnEnd {
+class RabbitConsumer final : public board::DeliverySource,
+                             private AmqpConnectionOwner,
+                             private AmqpChannelOwner,
+                             private TurnEnd {
   public:
     /// `on_state` hears whether deliveries can come, at every change.
-    RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitConsumerOptions options, std::function<void(bool open)> on_state);
+    RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitConsumerOptions options,
+                   std::function<void(bool open)> on_state);
     RabbitConsumer(const RabbitConsumer&) = delete;
     RabbitConsumer& operator=(const RabbitConsumer&) = delete;
     /// Calls nobody. What is unsettled returns to its queue.
@@ -96,7 +100,7 @@ class RabbitConsumer final : public board::DeliverySource, private AmqpConnectio
     AmqpChannel channel_;
     RabbitHandover handover_;
     RabbitDlqWatcher watcher_;
-    board::DeliverySink* sink_ = nullptr;  // Null: nothing is wanted.
+    board::DeliverySink* sink_ = nullptr;      // Null: nothing is wanted.
     board::DeliverySink* informed_ = nullptr;  // Who must hear of a reset.
     Phase phase_ = Phase::closed;
     // Our tag = base_ + the broker's, which counts from 1 on every channel: a tag of an old channel is at most base_.

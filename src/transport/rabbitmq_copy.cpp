@@ -85,16 +85,16 @@ std::string printable_error(std::string_view text) {
     return out;
 }
 
-Properties retry_copy(const Properties& original, int retry_count, std::chrono::milliseconds delay, std::string_view error,
-                      std::string_view now) {
+Properties retry_copy(const Properties& original, int retry_count, std::chrono::milliseconds delay,
+                      std::string_view error, std::string_view now) {
     Properties copy = clean_copy(original);
     add_failure(copy, retry_count, error, now);
     copy.expiration = std::to_string(std::max<std::int64_t>(0, delay.count()));
     return copy;
 }
 
-Properties dead_letter_copy(const Properties& original, int retry_count, std::string_view reason, std::string_view error,
-                            std::string_view now) {
+Properties dead_letter_copy(const Properties& original, int retry_count, std::string_view reason,
+                            std::string_view error, std::string_view now) {
     Properties copy = clean_copy(original);
     add_failure(copy, retry_count, error, now);
     set(copy.headers, "failure_reason", std::string(reason));
@@ -104,9 +104,11 @@ Properties dead_letter_copy(const Properties& original, int retry_count, std::st
 
 Properties replay_copy(const Properties& original, std::string_view now) {
     Properties copy = clean_copy(original);
-    constexpr std::array<std::string_view, 5> kOfTheFailure = {"failure_reason", "error", "last-error", "x-first-failed-at",
-                                                               "x-retry-count"};
-    std::erase_if(copy.headers, [&](const auto& field) { return std::ranges::find(kOfTheFailure, field.first) != kOfTheFailure.end(); });
+    constexpr std::array<std::string_view, 5> kOfTheFailure = {"failure_reason", "error", "last-error",
+                                                               "x-first-failed-at", "x-retry-count"};
+    std::erase_if(copy.headers, [&](const auto& field) {
+        return std::ranges::find(kOfTheFailure, field.first) != kOfTheFailure.end();
+    });
     set(copy.headers, "x-replayed-at", std::string(now));
     return copy;
 }

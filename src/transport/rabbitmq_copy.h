@@ -27,22 +27,23 @@ std::int64_t retry_count_of(const amqp::Properties& properties);
 std::string printable_error(std::string_view text);
 
 /// `retry_count` is the number of this retry, from 1; `now` a text in ISO 8601.
-amqp::Properties retry_copy(const amqp::Properties& original, int retry_count, std::chrono::milliseconds delay, std::string_view error,
-                            std::string_view now);
+amqp::Properties retry_copy(const amqp::Properties& original, int retry_count, std::chrono::milliseconds delay,
+                            std::string_view error, std::string_view now);
 
 /// `retry_count` is the number of retries that it has had.
-amqp::Properties dead_letter_copy(const amqp::Properties& original, int retry_count, std::string_view reason, std::string_view error,
-                                  std::string_view now);
+amqp::Properties dead_letter_copy(const amqp::Properties& original, int retry_count, std::string_view reason,
+                                  std::string_view error, std::string_view now);
 
 /// Out of the DLQ, as new: without its failure and its retries.
 amqp::Properties replay_copy(const amqp::Properties& original, std::string_view now);
 
 /// What a message in the DLQ says about its end.
 struct DeathRecord {
-    std::string reason;      ///< failure_reason; for a copy that the broker itself moved: x-death's (delivery_limit, rejected …).
+    std::string
+        reason;  ///< failure_reason; for a copy that the broker itself moved: x-death's (delivery_limit, rejected …).
     std::string error;
     std::int64_t attempts = 0;
-    std::string failed_at;   ///< x-first-failed-at, or empty.
+    std::string failed_at;  ///< x-first-failed-at, or empty.
     bool by_broker = false;
     std::uint64_t broker_time = 0;  ///< Seconds since 1970, by the broker's clock; 0: not said.
 };

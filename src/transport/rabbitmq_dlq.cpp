@@ -55,7 +55,9 @@ void RabbitDlq::on_publishable(bool open) {
     }
 }
 
-void RabbitDlq::on_disconnected(const Error& error) { finish(std::unexpected(error)); }
+void RabbitDlq::on_disconnected(const Error& error) {
+    finish(std::unexpected(error));
+}
 
 /// Everything that is in the queue now, so that what comes back while we work is not met again.
 void RabbitDlq::walk(DlqReader::OnMessage on_message) {
@@ -64,7 +66,8 @@ void RabbitDlq::walk(DlqReader::OnMessage on_message) {
             finish(std::unexpected(count.error()));
             return;
         }
-        reader_.read(*count, std::move(on_message), [this](const Result<void>& result) { finish(result ? failure_ : result); });
+        reader_.read(*count, std::move(on_message),
+                     [this](const Result<void>& result) { finish(result ? failure_ : result); });
     });
 }
 
@@ -123,14 +126,17 @@ void RabbitDlq::show(std::string event_id, std::move_only_function<void(Result<s
 void RabbitDlq::replay(std::optional<std::string> event_id, std::move_only_function<void(Result<std::size_t>)> done) {
     wanted_ = std::move(event_id);
     publishes_ = true;
-    begin([this] { walk([this](AmqpMessage& message, DlqReader::Decide decide) { replay_one(message, std::move(decide)); }); },
-          [this, done = std::move(done)](const Result<void>& result) mutable {
-              if (result) {
-                  done(changed_);
-              } else {
-                  done(fail(result.error().code, std::to_string(changed_) + " replayed, then: " + result.error().detail));
-              }
-          });
+    begin(
+        [this] {
+            walk([this](AmqpMessage& message, DlqReader::Decide decide) { replay_one(message, std::move(decide)); });
+        },
+        [this, done = std::move(done)](const Result<void>& result) mutable {
+            if (result) {
+                done(changed_);
+            } else {
+                done(fail(result.error().code, std::to_string(changed_) + " replayed, then: " + result.error().detail));
+            }
+        });
 }
 
 void RabbitDlq::replay_one(AmqpMessage& message, DlqReader::Decide decide) {
@@ -145,8 +151,8 @@ void RabbitDlq::replay_one(AmqpMessage& message, DlqReader::Decide decide) {
         decide(Next::keep);
         return;
     }
-    publishing_.publish({topology_.main.exchange, topology_.main.routing_key, replay_copy(letter.properties, iso_8601(wall_now())),
-                         std::move(letter.body)},
+    publishing_.publish({topology_.main.exchange, topology_.main.routing_key,
+                         replay_copy(letter.properties, iso_8601(wall_now())), std::move(letter.body)},
                         [this, decide = std::move(decide)](Confirm confirm, std::string_view reason) mutable {
                             if (confirm == Confirm::confirmed) {
                                 ++changed_;

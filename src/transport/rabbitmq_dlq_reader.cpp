@@ -39,14 +39,15 @@ void DlqReader::purge(std::move_only_function<void(Result<std::size_t>)> done) {
             done(std::unexpected(opened.error()));
             return;
         }
-        channel_.call(amqp::queue_purge(channel_.number(), queue_), [done = std::move(done)](const Result<amqp::Method>& answer) mutable {
-            const auto* purged = answer ? std::get_if<amqp::QueuePurgeOk>(&*answer) : nullptr;
-            if (purged != nullptr) {
-                done(purged->messages);
-            } else {
-                done(std::unexpected(answer ? Error{Errc::invalid, "a wrong answer"} : answer.error()));
-            }
-        });
+        channel_.call(amqp::queue_purge(channel_.number(), queue_),
+                      [done = std::move(done)](const Result<amqp::Method>& answer) mutable {
+                          const auto* purged = answer ? std::get_if<amqp::QueuePurgeOk>(&*answer) : nullptr;
+                          if (purged != nullptr) {
+                              done(purged->messages);
+                          } else {
+                              done(std::unexpected(answer ? Error{Errc::invalid, "a wrong answer"} : answer.error()));
+                          }
+                      });
     });
 }
 
@@ -103,6 +104,8 @@ void DlqReader::end(const Result<void>& result) {
     channel_.close([this, result, on_end = std::exchange(on_end_, {})]() mutable { on_end(result); });
 }
 
-void DlqReader::on_channel_lost(const Error& error) { end(std::unexpected(error)); }
+void DlqReader::on_channel_lost(const Error& error) {
+    end(std::unexpected(error));
+}
 
 }  // namespace boardbus::transport

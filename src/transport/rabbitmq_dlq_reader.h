@@ -29,7 +29,8 @@ class DlqReader final : private AmqpChannelOwner {
     using OnMessage = std::function<void(AmqpMessage&, Decide)>;
     using OnEnd = std::move_only_function<void(Result<void>)>;
 
-    DlqReader(Loop& loop, AmqpConnection& connection, std::string queue) : queue_(std::move(queue)), channel_(loop, connection, *this) {}
+    DlqReader(Loop& loop, AmqpConnection& connection, std::string queue)
+        : queue_(std::move(queue)), channel_(loop, connection, *this) {}
 
     /// The messages that wait in the queue. Errors: refused (no such queue), unavailable. Leaves the channel open for read().
     void count(std::move_only_function<void(Result<std::size_t>)> done);

@@ -21,12 +21,14 @@ constexpr std::size_t kLookMax = 10'000;
 constexpr std::size_t kSeenMax = 20'000;  // Ids of 36 bytes, twice: 2 MB.
 
 std::uint64_t wall_seconds() {
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch()).count());
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch()).count());
 }
 
 }  // namespace
 
-RabbitDlqWatcher::RabbitDlqWatcher(Loop& loop, AmqpConnection& connection, telemetry::Metrics& metrics, std::string queue)
+RabbitDlqWatcher::RabbitDlqWatcher(Loop& loop, AmqpConnection& connection, telemetry::Metrics& metrics,
+                                   std::string queue)
     : connection_(connection),
       metrics_(metrics),
       queue_(queue),
@@ -34,7 +36,9 @@ RabbitDlqWatcher::RabbitDlqWatcher(Loop& loop, AmqpConnection& connection, telem
       reader_(loop, connection, std::move(queue)),
       timer_(loop, [this] { look(); }) {}
 
-void RabbitDlqWatcher::start() { timer_.start(kFirstLook); }
+void RabbitDlqWatcher::start() {
+    timer_.start(kFirstLook);
+}
 
 void RabbitDlqWatcher::look() {
     if (!connection_.is_open()) {
@@ -55,7 +59,9 @@ void RabbitDlqWatcher::on_count(const Result<std::size_t>& count) {
     timer_.stop();
     if (*count > kLookMax && !std::exchange(said_too_long_, true)) {
         telemetry::log(telemetry::Level::error, "dlq_too_long_to_watch",
-                       {{"queue", queue_}, {"messages", static_cast<std::int64_t>(*count)}, {"limit", static_cast<std::int64_t>(kLookMax)}});
+                       {{"queue", queue_},
+                        {"messages", static_cast<std::int64_t>(*count)},
+                        {"limit", static_cast<std::int64_t>(kLookMax)}});
     }
     reader_.read(
         std::min(*count, kLookMax),

@@ -12,8 +12,8 @@
 
 namespace boardbus::transport {
 
-RabbitHandover::RabbitHandover(Loop& loop, telemetry::Metrics& metrics, AmqpOptions connection, RabbitTopology& topology,
-                               OnConfirmed on_confirmed)
+RabbitHandover::RabbitHandover(Loop& loop, telemetry::Metrics& metrics, AmqpOptions connection,
+                               RabbitTopology& topology, OnConfirmed on_confirmed)
     : metrics_(metrics),
       topology_(topology),
       on_confirmed_(std::move(on_confirmed)),
@@ -27,9 +27,13 @@ void RabbitHandover::stop(Task done) {
     connection_.stop(std::move(done));
 }
 
-void RabbitHandover::send(std::uint64_t tag, board::Verdict verdict, const amqp::Properties& original, std::string body) {
+void RabbitHandover::send(std::uint64_t tag, board::Verdict verdict, const amqp::Properties& original,
+                          std::string body) {
     const std::string now = iso_8601(wall_now());
-    Copy copy{.verdict = std::move(verdict), .message_id = original.message_id.value_or(""), .properties = {}, .body = std::move(body)};
+    Copy copy{.verdict = std::move(verdict),
+              .message_id = original.message_id.value_or(""),
+              .properties = {},
+              .body = std::move(body)};
     const board::Verdict& why = copy.verdict;
     copy.properties = why.kind == board::Verdict::Kind::retry
                           ? retry_copy(original, why.attempts, why.delay, why.error, now)
@@ -101,7 +105,8 @@ void RabbitHandover::on_confirm(std::uint64_t tag, Confirm confirm, std::string_
     }
     copy->second.sent = false;
     if (!again_.running()) {
-        telemetry::log(telemetry::Level::warn, "copy_refused", {{"event_id", copy->second.message_id}, {"reason", reason}});
+        telemetry::log(telemetry::Level::warn, "copy_refused",
+                       {{"event_id", copy->second.message_id}, {"reason", reason}});
         again_.start(backoff_.next(random_unit()));
     }
 }

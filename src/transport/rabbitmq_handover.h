@@ -26,7 +26,8 @@ class RabbitHandover final : private AmqpConnectionOwner {
     using OnConfirmed = std::function<void(std::uint64_t tag)>;
 
     /// `topology` may live on another connection. `on_confirmed` lets the original `tag` go.
-    RabbitHandover(Loop& loop, telemetry::Metrics& metrics, AmqpOptions connection, RabbitTopology& topology, OnConfirmed on_confirmed);
+    RabbitHandover(Loop& loop, telemetry::Metrics& metrics, AmqpOptions connection, RabbitTopology& topology,
+                   OnConfirmed on_confirmed);
 
     void start() { connection_.start(); }
     void stop(Task done);

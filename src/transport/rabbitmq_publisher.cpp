@@ -16,9 +16,12 @@ constexpr std::size_t kUnsentMax = 1U << 20;
 
 telemetry::PublishStatus status_of(PublishOutcome outcome) {
     switch (outcome) {
-        case PublishOutcome::accepted: return telemetry::PublishStatus::accepted;
-        case PublishOutcome::rejected: return telemetry::PublishStatus::rejected;
-        case PublishOutcome::unknown: break;
+        case PublishOutcome::accepted:
+            return telemetry::PublishStatus::accepted;
+        case PublishOutcome::rejected:
+            return telemetry::PublishStatus::rejected;
+        case PublishOutcome::unknown:
+            break;
     }
     return telemetry::PublishStatus::unknown;
 }
@@ -31,7 +34,8 @@ amqp::Properties properties_of(const board::Publication& publication) {
     properties.message_id = publication.event_id;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(publication.published_at.time_since_epoch());
     properties.timestamp = static_cast<std::uint64_t>(seconds.count());
-    properties.headers = {{"correlation_id", publication.correlation_id}, {"idempotency_key", publication.correlation_id}};
+    properties.headers = {{"correlation_id", publication.correlation_id},
+                          {"idempotency_key", publication.correlation_id}};
     return properties;
 }
 
@@ -54,9 +58,13 @@ RabbitPublisher::RabbitPublisher(Loop& loop, telemetry::Metrics& metrics, Rabbit
     loop_.add_turn_end(*this);
 }
 
-RabbitPublisher::~RabbitPublisher() { loop_.remove_turn_end(*this); }
+RabbitPublisher::~RabbitPublisher() {
+    loop_.remove_turn_end(*this);
+}
 
-void RabbitPublisher::start() { connection_.start(); }
+void RabbitPublisher::start() {
+    connection_.start();
+}
 
 void RabbitPublisher::stop(Task done) {
     stopping_ = true;

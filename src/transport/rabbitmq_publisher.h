@@ -38,7 +38,8 @@ struct RabbitPublisherOptions {
 class RabbitPublisher final : public board::Publisher, private AmqpConnectionOwner, private TurnEnd {
   public:
     /// `on_state` hears whether publications are taken, at every change.
-    RabbitPublisher(Loop& loop, telemetry::Metrics& metrics, RabbitPublisherOptions options, std::function<void(bool open)> on_state);
+    RabbitPublisher(Loop& loop, telemetry::Metrics& metrics, RabbitPublisherOptions options,
+                    std::function<void(bool open)> on_state);
     RabbitPublisher(const RabbitPublisher&) = delete;
     RabbitPublisher& operator=(const RabbitPublisher&) = delete;
     /// Calls nobody.
@@ -96,7 +97,8 @@ class RabbitPublisher final : public board::Publisher, private AmqpConnectionOwn
     bool open_ = false;
     std::deque<Waiting> waiting_;  // Bound: queue_bytes_max_.
     std::size_t waiting_bytes_ = 0;
-    std::map<std::uint64_t, Sent> sent_;  // Bound: window_. Answered `unknown` ones are gone; their place in the window is not.
+    std::map<std::uint64_t, Sent>
+        sent_;  // Bound: window_. Answered `unknown` ones are gone; their place in the window is not.
     std::uint64_t next_id_ = 0;
     std::size_t written_ = 0;  // Since the kernel last had everything.
     Backoff backoff_;

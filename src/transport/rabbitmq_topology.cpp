@@ -22,11 +22,14 @@ amqp::Table to_table(const std::vector<std::pair<std::string, board::QueueArgume
     return table;
 }
 
-bool is_code(const Error& error, std::string_view code) { return error.code == Errc::refused && error.detail.starts_with(code); }
+bool is_code(const Error& error, std::string_view code) {
+    return error.code == Errc::refused && error.detail.starts_with(code);
+}
 
 }  // namespace
 
-RabbitTopology::RabbitTopology(Loop& loop, AmqpConnection& connection, telemetry::Metrics& metrics, board::Topology topology)
+RabbitTopology::RabbitTopology(Loop& loop, AmqpConnection& connection, telemetry::Metrics& metrics,
+                               board::Topology topology)
     : connection_(connection),
       metrics_(metrics),
       topology_(std::move(topology)),
@@ -49,8 +52,10 @@ const board::QueuePlan& RabbitTopology::level(int level) const {
 }
 
 bool RabbitTopology::main_dead_letters() const {
-    const bool planned = std::ranges::any_of(topology_.main.arguments, [](const auto& one) { return one.first == "x-dead-letter-exchange"; });
-    const bool foreign = std::ranges::any_of(items_, [](const Item& item) { return item.role == Role::main && item.foreign; });
+    const bool planned = std::ranges::any_of(topology_.main.arguments,
+                                             [](const auto& one) { return one.first == "x-dead-letter-exchange"; });
+    const bool foreign =
+        std::ranges::any_of(items_, [](const Item& item) { return item.role == Role::main && item.foreign; });
     return planned && !foreign;
 }
 
@@ -151,7 +156,8 @@ void RabbitTopology::bind_item() {
 void RabbitTopology::item_done(const Result<amqp::Method>& answer) {
     if (!answer && result_) {
         result_ = std::unexpected(answer.error());
-        telemetry::log(Level::warn, "topology_incomplete", {{"name", name_of(items_[at_])}, {"reason", answer.error().detail}});
+        telemetry::log(Level::warn, "topology_incomplete",
+                       {{"name", name_of(items_[at_])}, {"reason", answer.error().detail}});
     }
     if (!answer && answer.error().code != Errc::refused) {
         finish();

@@ -38,10 +38,10 @@ class RabbitTopology final : private AmqpChannelOwner {
     enum class Role { exchange, main, dlq, level };
     struct Item {
         Role role;
-        board::QueuePlan* queue;       // Not for an exchange.
+        board::QueuePlan* queue;  // Not for an exchange.
         std::string exchange;
-        bool foreign = false;          // Exists with other arguments: look only.
-        bool replaced = false;         // A level: the queue of our own name serves.
+        bool foreign = false;   // Exists with other arguments: look only.
+        bool replaced = false;  // A level: the queue of our own name serves.
         bool reported = false;
     };
 

@@ -52,7 +52,9 @@ class Broker {
         amqp::put_frame(frame, amqp::FrameType::method, channel, payload_);
         raw(frame);
     }
-    void raw(std::string_view bytes) { EXPECT_EQ(::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size())); }
+    void raw(std::string_view bytes) {
+        EXPECT_EQ(::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+    }
 
     void channel_open_ok() {
         begin(20, 11).u32(0);
@@ -313,7 +315,8 @@ class ConfirmChannelTest : public AmqpConnectionTest {
     void publish(const std::string& id) {
         amqp::Properties properties;
         properties.message_id = id;
-        channel->publish({"e", "k", properties, "body"}, [this, id](Confirm confirm, std::string_view) { answers.emplace_back(id, confirm); });
+        channel->publish({"e", "k", properties, "body"},
+                         [this, id](Confirm confirm, std::string_view) { answers.emplace_back(id, confirm); });
     }
     void give_back(const std::string& id) {
         broker.begin(60, 50).u16(312).short_string("NO_ROUTE").short_string("e").short_string("k");
@@ -348,7 +351,10 @@ TEST_F(ConfirmChannelTest, TakesConfirmsInAnyOrderAndSeveralAtOnce) {
     broker.ack(3, true);
     ASSERT_TRUE(answered(4));
 
-    EXPECT_EQ(answers, (Answers{{"4", Confirm::confirmed}, {"2", Confirm::refused}, {"1", Confirm::confirmed}, {"3", Confirm::confirmed}}));
+    EXPECT_EQ(
+        answers,
+        (Answers{
+            {"4", Confirm::confirmed}, {"2", Confirm::refused}, {"1", Confirm::confirmed}, {"3", Confirm::confirmed}}));
     EXPECT_EQ(channel->unconfirmed(), 1U);
     broker.ack(0, true);
     ASSERT_TRUE(answered(5));

@@ -40,7 +40,8 @@ class LiveRabbitConsumer : public LiveRabbit {
         ASSERT_TRUE(until([&] { return consumer.is_open(); }));
     }
 
-    void publish(LiveChannel& channel, const std::string& id, amqp::Table headers = {}, const std::string& body = "{}") {
+    void publish(LiveChannel& channel, const std::string& id, amqp::Table headers = {},
+                 const std::string& body = "{}") {
         amqp::Properties properties;
         properties.message_id = id;
         properties.headers = std::move(headers);
@@ -54,12 +55,19 @@ class LiveRabbitConsumer : public LiveRabbit {
     Taker taker;
 };
 
-Verdict ack() { return {}; }
+Verdict ack() {
+    return {};
+}
 Verdict retry(int attempts, std::chrono::milliseconds delay) {
     return {.kind = Verdict::Kind::retry, .attempts = attempts, .delay = delay, .error = "redis said no"};
 }
 Verdict dead_letter(int attempts, std::string reason) {
-    return {.kind = Verdict::Kind::dead_letter, .attempts = attempts, .reason = std::move(reason), .error = "bad", .event_id = "e-1", .board_id = "b"};
+    return {.kind = Verdict::Kind::dead_letter,
+            .attempts = attempts,
+            .reason = std::move(reason),
+            .error = "bad",
+            .event_id = "e-1",
+            .board_id = "b"};
 }
 
 TEST_F(LiveRabbitConsumer, HandsOutInOrderAndInBatches) {

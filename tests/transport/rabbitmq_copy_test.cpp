@@ -38,7 +38,10 @@ TEST(RetryCopy, KeepsTheOriginalAndSaysWhyAndWhen) {
     EXPECT_EQ(copy.priority, 4);
     EXPECT_EQ(copy.delivery_mode, 2);
     EXPECT_EQ(copy.expiration, "1500");
-    EXPECT_EQ(copy.headers, (amqp::Table{{"traceparent", "00-1"}, {"x-retry-count", std::int32_t{2}}, {"last-error", "new"}, {"x-first-failed-at", "now"}}));
+    EXPECT_EQ(copy.headers, (amqp::Table{{"traceparent", "00-1"},
+                                         {"x-retry-count", std::int32_t{2}},
+                                         {"last-error", "new"},
+                                         {"x-first-failed-at", "now"}}));
 }
 
 TEST(RetryCopy, KeepsTheTimeOfTheFirstFailure) {
@@ -48,8 +51,12 @@ TEST(RetryCopy, KeepsTheTimeOfTheFirstFailure) {
 }
 
 TEST(RetryCopy, LeavesOutWhatWouldHarmIt) {
-    auto original = with_headers({{"x-death", amqp::Array{}}, {"x-first-death-queue", "q"}, {"x-last-death-reason", "r"}, {"x-delivery-count", std::int32_t{4}},
-                                  {"CC", amqp::Array{}}, {"BCC", amqp::Array{}}});
+    auto original = with_headers({{"x-death", amqp::Array{}},
+                                  {"x-first-death-queue", "q"},
+                                  {"x-last-death-reason", "r"},
+                                  {"x-delivery-count", std::int32_t{4}},
+                                  {"CC", amqp::Array{}},
+                                  {"BCC", amqp::Array{}}});
     original.user_id = "somebody";
     original.expiration = "1";
 
@@ -63,8 +70,9 @@ TEST(RetryCopy, LeavesOutWhatWouldHarmIt) {
 }
 
 TEST(RetryCopy, LeavesRoomInItsFrameWhenTheOriginalFilledOne) {
-    const auto copy = retry_copy(with_headers({{"small", "kept"}, {"big", std::string(70000, 'x')}, {"bigger", std::string(80000, 'x')}}), 1, 1ms,
-                                 std::string(5000, 'e'), "now");
+    const auto copy = retry_copy(
+        with_headers({{"small", "kept"}, {"big", std::string(70000, 'x')}, {"bigger", std::string(80000, 'x')}}), 1,
+        1ms, std::string(5000, 'e'), "now");
 
     EXPECT_LE(amqp::encoded_size(copy), 128U * 1024);
     EXPECT_NE(find_field(copy.headers, "small"), nullptr);
@@ -104,7 +112,8 @@ TEST(DeathRecord, ReadsOurOwn) {
 
 TEST(DeathRecord, ReadsTheBrokers) {
     const auto record = death_record(with_headers(
-        {{"x-death", amqp::Array{amqp::Table{{"reason", "delivery_limit"}, {"queue", "main"}, {"time", amqp::Timestamp{77}}}}}}));
+        {{"x-death",
+          amqp::Array{amqp::Table{{"reason", "delivery_limit"}, {"queue", "main"}, {"time", amqp::Timestamp{77}}}}}}));
 
     EXPECT_EQ(record.reason, "delivery_limit");
     EXPECT_TRUE(record.by_broker);
@@ -116,7 +125,8 @@ TEST(DeathRecord, SurvivesNonsense) {
     EXPECT_FALSE(death_record(with_headers({{"x-death", "text"}})).by_broker);
     EXPECT_FALSE(death_record(with_headers({{"x-death", amqp::Array{}}})).by_broker);
     EXPECT_FALSE(death_record(with_headers({{"x-death", amqp::Array{std::int32_t{1}}}})).by_broker);
-    EXPECT_EQ(death_record(with_headers({{"x-retry-count", std::uint64_t{1} << 63}})).attempts, std::int64_t{INT32_MAX} + 1);
+    EXPECT_EQ(death_record(with_headers({{"x-retry-count", std::uint64_t{1} << 63}})).attempts,
+              std::int64_t{INT32_MAX} + 1);
 }
 
 }  // namespace

@@ -33,11 +33,12 @@ class LiveRabbitDlq : public LiveRabbit {
     void bury(const std::string& id, const std::string& reason = "retries_exhausted") {
         amqp::Properties properties;
         properties.message_id = id;
-        properties.headers = {{"failure_reason", reason},
-                              {"error", "it broke"},
-                              {"x-retry-count", std::int32_t{5}},
-                              {"x-death", amqp::Array{amqp::Table{{"queue", names.main.queue}, {"reason", "delivery_limit"}}}},
-                              {"traceparent", "00-1"}};
+        properties.headers = {
+            {"failure_reason", reason},
+            {"error", "it broke"},
+            {"x-retry-count", std::int32_t{5}},
+            {"x-death", amqp::Array{amqp::Table{{"queue", names.main.queue}, {"reason", "delivery_limit"}}}},
+            {"traceparent", "00-1"}};
         channel->publish(names.dlq.exchange, names.dlq.routing_key, properties, "body of " + id);
     }
 
@@ -96,8 +97,10 @@ TEST_F(LiveRabbitDlq, ListsInOrderAndTakesNothing) {
 }
 
 TEST_F(LiveRabbitDlq, ShowsOneWithItsBody) {
-    const auto one = run<std::optional<DeadLetter>>([&](RabbitDlq& dlq, auto done) { dlq.show("d-1", std::move(done)); });
-    const auto none = run<std::optional<DeadLetter>>([&](RabbitDlq& dlq, auto done) { dlq.show("nobody", std::move(done)); });
+    const auto one =
+        run<std::optional<DeadLetter>>([&](RabbitDlq& dlq, auto done) { dlq.show("d-1", std::move(done)); });
+    const auto none =
+        run<std::optional<DeadLetter>>([&](RabbitDlq& dlq, auto done) { dlq.show("nobody", std::move(done)); });
 
     ASSERT_TRUE(one && *one);
     EXPECT_EQ((*one)->body, "body of d-1");
@@ -153,7 +156,8 @@ TEST_F(LiveRabbitDlq, WatcherReportsWhatTheBrokerBuriedOnce) {
     properties.message_id = "by-broker";
     const auto now = static_cast<std::uint64_t>(std::time(nullptr));
     properties.headers = {
-        {"x-death", amqp::Array{amqp::Table{{"queue", names.main.queue}, {"reason", "delivery_limit"}, {"time", amqp::Timestamp{now}}}}}};
+        {"x-death", amqp::Array{amqp::Table{
+                        {"queue", names.main.queue}, {"reason", "delivery_limit"}, {"time", amqp::Timestamp{now}}}}}};
     channel->publish(names.dlq.exchange, names.dlq.routing_key, properties, "{}");
     RabbitDlqWatcher watcher(loop, ground->connection, metrics, names.dlq.queue);
 

@@ -59,7 +59,8 @@ class LiveRabbit : public ::testing::Test {
 /// One plain channel, for what a test does to the broker behind the back of the code under test.
 class LiveChannel final : private AmqpConnectionOwner, private AmqpChannelOwner {
   public:
-    LiveChannel(Loop& loop, const AmqpOptions& options) : loop_(loop), connection_(loop, *this, options), channel_(loop, connection_, *this) {
+    LiveChannel(Loop& loop, const AmqpOptions& options)
+        : loop_(loop), connection_(loop, *this, options), channel_(loop, connection_, *this) {
         connection_.start();
         turn_until([this] { return channel_.is_open(); });
     }
@@ -73,7 +74,8 @@ class LiveChannel final : private AmqpConnectionOwner, private AmqpChannelOwner 
         return answer ? std::move(*answer) : fail(Errc::timeout, "no answer");
     }
 
-    void publish(const std::string& exchange, const std::string& key, const amqp::Properties& properties, const std::string& body) {
+    void publish(const std::string& exchange, const std::string& key, const amqp::Properties& properties,
+                 const std::string& body) {
         ensure_open();
         std::string frames;
         amqp::publish(frames, channel_.number(), channel_.frame_max(), exchange, key, properties, body);
@@ -99,7 +101,8 @@ class LiveChannel final : private AmqpConnectionOwner, private AmqpChannelOwner 
     }
 
     std::uint32_t depth(const std::string& queue) {
-        const auto answer = call([&](std::uint16_t n) { return amqp::queue_declare(n, queue, amqp::Passive::yes, {}); });
+        const auto answer =
+            call([&](std::uint16_t n) { return amqp::queue_declare(n, queue, amqp::Passive::yes, {}); });
         return answer ? std::get<amqp::QueueDeclareOk>(*answer).messages : 0;
     }
 
@@ -115,7 +118,9 @@ class LiveChannel final : private AmqpConnectionOwner, private AmqpChannelOwner 
     }
 
   private:
-    void on_connected() override { channel_.open([](const auto&) {}); }
+    void on_connected() override {
+        channel_.open([](const auto&) {});
+    }
     void on_disconnected(const Error&) override {}
     void on_channel_lost(const Error&) override {}
     void on_message(AmqpMessage message) override {

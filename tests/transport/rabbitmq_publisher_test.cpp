@@ -24,7 +24,11 @@ class LiveRabbitPublisher : public LiveRabbit {
     }
 
     void publish(RabbitPublisher& publisher, std::string id, std::string body = "{}") {
-        publisher.publish({.event_id = std::move(id), .board_id = "b", .correlation_id = "c-1", .body = std::move(body), .published_at = wall_now()},
+        publisher.publish({.event_id = std::move(id),
+                           .board_id = "b",
+                           .correlation_id = "c-1",
+                           .body = std::move(body),
+                           .published_at = wall_now()},
                           [this](board::PublishResult result) { results.push_back(std::move(result)); });
     }
 
@@ -155,7 +159,10 @@ TEST_F(LiveRabbitPublisher, StopsOnlyWhenEverythingIsAnswered) {
 
     std::size_t answered = 0;
     bool stopped = false;
-    publisher.stop([&] { stopped = true; answered = results.size(); });
+    publisher.stop([&] {
+        stopped = true;
+        answered = results.size();
+    });
     publish(publisher, "e-2");
     ASSERT_TRUE(until([&] { return stopped; }));
 
