@@ -28,9 +28,30 @@ void Hub::report(const Shard& shard, std::string_view board, Form form, int chan
         count(shard, std::string(board), form, change);
         return;
     }
-    // Bound: two posts in the life of a connection and board, and a loop accepts a bounded number of connections a
-    // turn.
-    bus_loop_.post([this, &shard, board = std::string(board), form, change] { count(shard, board, form, change); });
+    bool first = false;
+    {
+        const std::scoped_lock lock(reports_mutex_);
+        first = reports_.empty();
+        reports_.push_back({&shard, std::string(board), form, change});
+        reported_.store(true, std::memory_order_release);
+    }
+    if (first) {
+        bus_loop_.post([this] { take_reports(); });
+    }
+}
+
+// Not by a post alone: an event that the reader's client caused through another socket may be read in a turn before the posted tasks are
+// run, and then must find the reader counted. Whoever causes an event after the report has been made, makes it visible here.
+void Hub::take_reports() {
+    std::vector<Report> reports;
+    {
+        const std::scoped_lock lock(reports_mutex_);
+        reports.swap(reports_);
+        reported_.store(false, std::memory_order_release);
+    }
+    for (const Report& report : reports) {
+        count(*report.shard, report.board, report.form, report.change);
+    }
 }
 
 void Hub::count(const Shard& shard, const std::string& board, Form form, int change) {
@@ -51,6 +72,9 @@ std::size_t Hub::websockets(std::string_view board) const {
 }
 
 void Hub::on_activities(const std::vector<std::string_view>& activities) {
+    if (reported_.load(std::memory_order_acquire)) {
+        take_reports();
+    }
     const auto batch = std::make_shared<Batch>();
     batch->arrived = bus_loop_.now();
     batch->events.reserve(activities.size());

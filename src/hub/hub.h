@@ -3,7 +3,8 @@
 // It lives on the bus loop. An event is parsed and encoded once for the whole process; the shard of the bus loop gets
 // it directly, another loop by one post per batch. It also knows how many sockets each board has in this process, which
 // is what active_connections says: shards report joins and leaves, and a report is always older than the first message
-// of the socket it is about. SPDX-License-Identifier: Apache-2.0
+// of the socket it is about.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -65,7 +67,16 @@ class Hub final : public board::ActivitySink {
         bool overrun = false;                        ///< Bus loop only: its readers have been told.
     };
 
+    /// A reader came or went on another loop.
+    struct Report {
+        const Shard* shard;
+        std::string board;
+        Form form;
+        int change;
+    };
+
     void report(const Shard& shard, std::string_view board, Form form, int change);
+    void take_reports();
     void count(const Shard& shard, const std::string& board, Form form, int change);
     void add_event(Batch& batch, const board::ActivityView& activity);
     void want_by(const Readers& readers);
@@ -82,6 +93,11 @@ class Hub final : public board::ActivitySink {
 
     // Any thread.
     std::atomic<std::uint64_t> unreadable_ = 0;
+    std::atomic<bool> reported_ = false;
+
+    // Any thread, under the mutex.
+    std::mutex reports_mutex_;
+    std::vector<Report> reports_;  // Bound: what the other loops accept and close in one turn of the bus loop.
 };
 
 }  // namespace boardbus::hub

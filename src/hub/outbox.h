@@ -3,7 +3,8 @@
 // A reader whose socket takes everything has no outbox at all. One that falls behind keeps references to runs that all
 // readers of its board share, and an offset into the first. Its backlog is bounded, and so are all backlogs together: a
 // reader that reaches a bound is told to go (1013) and comes back, it never misses an event in silence. Lives on its
-// reader's loop; only the budget is shared. SPDX-License-Identifier: Apache-2.0
+// reader's loop; only the budget is shared.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <atomic>

@@ -2,7 +2,8 @@
 // slow.
 //
 // The sessions of web/ derive from it. It owns the descriptor. Writing goes through its Shard only, so that a session's
-// own frames and the events of its boards leave in one order. Lives on its loop. SPDX-License-Identifier: Apache-2.0
+// own frames and the events of its boards leave in one order. Lives on its loop.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

@@ -3,7 +3,8 @@
 // A connection begins as HttpConnection and may turn into a WsSession or SseSession, which takes its place in the table
 // and its socket. What a connection needs only while it works is here, once per loop: read buffer, inflater, replies,
 // the timer that sweeps. So an idle WebSocket owns little more than its descriptor. Everything on the edge's loop
-// except where it says otherwise. SPDX-License-Identifier: Apache-2.0
+// except where it says otherwise.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,6 @@
 // The door: a listening socket on each loop, the same port on all (SO_REUSEPORT), so that the kernel spreads
-// connections over the loops. SPDX-License-Identifier: Apache-2.0
+// connections over the loops.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

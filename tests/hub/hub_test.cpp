@@ -262,6 +262,27 @@ TEST_F(HubTest, ARunIsWrittenEarlyWhenItHasManyFrames) {
     EXPECT_EQ(one->read().size(), event.size());
 }
 
+TEST_F(HubTest, KnowsAReaderOfAnotherLoopBeforeItsNextTurn) {
+    Loop other_loop;
+    telemetry::LoopCounters other_counters;
+    Shard other(other_loop, hub, budget, other_counters);
+    hub.add_shard(other);
+    const auto here = reader("b");
+    std::unique_ptr<TestReader> there;
+    std::thread([&] {
+        there = std::make_unique<TestReader>(other_loop, other, Form::ws);
+        other.join(*there, "b");
+    }).join();
+
+    // The turn that brings the event would run the posted tasks only after it.
+    show(activity("b", "x"));
+    turn();
+    other_loop.turn(std::chrono::milliseconds(0));
+
+    EXPECT_EQ(here->read(), "T" + activity("b", "x", 2));
+    EXPECT_EQ(there->read(), "T" + activity("b", "x", 2));
+}
+
 TEST_F(HubTest, ServesTheReadersOfAnotherLoop) {
     Loop other_loop;
     telemetry::LoopCounters other_counters;
