@@ -57,7 +57,8 @@ def test_the_payload_travels_token_for_token(pipeline, board):
 def test_hostile_text_arrives_unchanged(pipeline):
     hostile = "\r\n\0\"'\\</script><b>\u2028\u202e😀{}$1%s\x7f"
     with pipeline.socket("h%0D%0A%00%22%7B") as socket:
-        socket.send_json({"action": hostile, "user": "x" + hostile + "x", "correlation_id": hostile + str(time.time()), "message": hostile, "payload": {hostile: hostile}})
+        socket.send_json({"action": hostile, "user": "x" + hostile + "x", "correlation_id": hostile + str(time.time()), "message": hostile,
+                          "payload": {hostile: hostile}})
         check_event(socket.event(), board='h\r\n\0"{', action=hostile, user="x" + hostile + "x", payload={hostile: hostile, "message": hostile})
 
 

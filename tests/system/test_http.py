@@ -10,10 +10,12 @@ from harness.clients import Ended, Wire, exchange, get, read_response, request, 
 from harness.eventstream import EventStream
 from harness.messages import UUID, check_event
 from harness.processes import TOKEN
-from harness.timing import scaled, wait_until
+from harness.timing import scaled
 from harness.websocket import board_socket
 
 BEARER = ("Authorization", f"Bearer {TOKEN}")
+POST_HEAD = b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\n"
+SMUGGLED = b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"
 MESSAGE = b'{"action":"card_add","payload":{"n":1}}'
 SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains; preload", "Referrer-Policy": "no-referrer",
@@ -149,12 +151,12 @@ def test_expect_100_continue_is_answered_before_the_body(app, board):
 # Requests that are wrong.
 
 @pytest.mark.parametrize("raw", [
-    b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /nope HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\nGET /nope HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
-    b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n",
-    b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    b"POST /boards/b/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+    POST_HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    POST_HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    POST_HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+    POST_HEAD + b"Content-Length: abc\r\n\r\n",
+    POST_HEAD + b"Content-Length: -1\r\n\r\n",
+    POST_HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n",
     b"GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n",
     b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Nul: a\x00b\r\n\r\n",
     b"GET /healthz HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n",

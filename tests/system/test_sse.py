@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The event stream: its fields to the byte, its heartbeat, and that no client can forge a field. Memory transport."""
 import json
-import re
 import signal
 import time
 
 import pytest
 
-from harness.clients import Wire, get, read_response, request, request_bytes
+from harness.clients import Wire, read_response, request_bytes
 from harness.eventstream import EventStream
 from harness.messages import check_event
 from harness.processes import TOKEN

@@ -8,7 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from .clients import Ended, Response, Wire, read_head, read_response
+from .clients import Ended, Wire, read_head
 from .processes import TOKEN
 from .timing import DEFAULT_SECONDS, Deadline
 
@@ -175,11 +175,6 @@ class WebSocket:
         self.send_frame(PING, b"still there?")
         frame = self.frame(Deadline())
         return frame.opcode == PONG and frame.payload == b"still there?"
-
-    def still_open_after_events(self, count: int) -> bool:
-        """True when `count` events came and the socket still answers."""
-        self.events(count)
-        return self.still_open()
 
     def close(self) -> None:
         """An orderly close by the client, answered by the server."""
