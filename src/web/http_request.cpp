@@ -11,6 +11,9 @@ namespace boardbus::web {
 
 namespace {
 
+// Beast asserts that a message's last chunk, when it comes in pieces, is looked at again with five bytes or more.
+constexpr std::size_t kLastChunkBytes = 5;  // "0\r\n\r\n"
+
 namespace http = boost::beast::http;
 using boost::beast::error_code;
 using BeastView = boost::beast::string_view;
@@ -50,7 +53,8 @@ bool is_target(std::string_view target) {
     return known_form && target.find('#') == std::string_view::npos;
 }
 
-/// Folded lines are obsolete, and two parsers that read them differently can be played against each other. Spec: RFC 9112 §5.2.
+/// Folded lines are obsolete, and two parsers that read them differently can be played against each other.
+/// Spec: RFC 9112 §5.2.
 bool has_folded_line(std::string_view lines) {
     for (auto at = lines.find('\n'); at != std::string_view::npos && at + 1 < lines.size();
          at = lines.find('\n', at + 1)) {
@@ -173,8 +177,6 @@ HttpEvent HttpInput::Parser::feed(std::span<char>& bytes) {
 
 /// Shortens `input` by what was used.
 HttpEvent HttpInput::Parser::parse(std::string_view& input) {
-    // Beast asserts that a message's last chunk, when it comes in pieces, is looked at again with five bytes or more.
-    constexpr std::size_t kLastChunkBytes = 5;  // "0\r\n\r\n"
     while (!is_done() && !input.empty()) {
         const bool in_header = !is_header_done();
         if (!in_header && chunked() && input.size() < kLastChunkBytes) {

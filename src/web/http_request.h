@@ -1,7 +1,8 @@
 // HTTP/1.1 requests out of bytes, without a socket.
 //
-// Boost.Beast knows the grammar; this file adds what a server in the open needs (limits on everything, no request smuggling, no folded
-// lines) and is the only one that sees Beast. A parser exists only while a request is incomplete. Spec: RFC 9112.
+// Boost.Beast knows the grammar; this file adds what a server in the open needs (limits on everything, no request
+// smuggling, no folded lines) and is the only one that sees Beast. A parser exists only while a request is incomplete.
+// Spec: RFC 9112.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -15,8 +16,9 @@
 
 namespace boardbus::web {
 
-constexpr std::size_t kHttpHeaderBytesMax = 16 * 1024;  ///< Request line and headers together; more is 431.
-constexpr std::size_t kHttpHeadersMax = 100;            ///< More is 431.
+constexpr std::size_t kHttpHeaderBytesMax =
+    std::size_t{16} * 1024;                   ///< Request line and headers together; more is 431.
+constexpr std::size_t kHttpHeadersMax = 100;  ///< More is 431.
 
 struct HttpRequest {
     struct Header {
@@ -41,7 +43,8 @@ struct HttpRequest {
     bool header_has_token(std::string_view name, std::string_view token) const;
 };
 
-/// Calls `visit(element)` for each non-empty element of a comma-separated header value, without its white space, until it says true.
+/// Calls `visit(element)` for each non-empty element of a comma-separated header value, without its white space, until
+/// it says true.
 template <typename Visit>
 bool any_list_element(std::string_view list, Visit visit) {
     while (!list.empty()) {

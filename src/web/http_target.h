@@ -17,8 +17,8 @@ struct HttpTarget {
 /// Splits origin-form and absolute-form targets; scheme and host of the latter are dropped.
 HttpTarget split_target(std::string_view target);
 
-/// The segments behind the slashes: "/ws/boards/a%2Fb" gives "ws", "boards", "a%2Fb". A slash at the end leaves an empty last segment,
-/// "/" is one empty segment; "." and ".." mean nothing special.
+/// The segments behind the slashes: "/ws/boards/a%2Fb" gives "ws", "boards", "a%2Fb". A slash at the end leaves an
+/// empty last segment, "/" is one empty segment; "." and ".." mean nothing special.
 std::vector<std::string_view> path_segments(std::string_view path);
 
 }  // namespace boardbus::web

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kHeaderBytesMax = 14;    // 2 + 8 of length + 4 of masking key.
 constexpr std::size_t kControlBytesMax = 125;  // RFC 6455 §5.5.
+constexpr std::size_t kReasonBytesMax = kControlBytesMax - 2;
 
 std::uint8_t byte_at(std::span<const char> bytes, std::size_t index) {
     return static_cast<std::uint8_t>(bytes[index]);
@@ -79,7 +80,7 @@ struct WsInput::Frame {
             minimal = length_bytes == 2 ? length >= 126 : length > 0xFFFF;
         }
         if (masked) {
-            std::copy_n(header.begin() + 2 + length_bytes, 4, key.begin());
+            std::ranges::copy(header.subspan(2 + length_bytes, 4), key.begin());
         }
     }
 
@@ -336,7 +337,6 @@ void append_close(std::string& out, std::uint16_t code, std::string_view reason)
         append_frame(out, Opcode::close, {});
         return;
     }
-    constexpr std::size_t kReasonBytesMax = kControlBytesMax - 2;
     if (reason.size() > kReasonBytesMax) {
         auto end = kReasonBytesMax;
         while (end > 0 && (byte_at(reason, end) & 0xC0) == 0x80) {

@@ -1,7 +1,8 @@
 // WebSocket frames as bytes, the server's side, without a socket.
 //
-// An idle connection owns one empty pointer: a frame that lies whole in the loop's read buffer is unmasked there and handed out from
-// there, and only a message that has not arrived completely gets memory of its own, freed when it ends. Spec: RFC 6455 §5, §7.4, §8.1.
+// An idle connection owns one empty pointer: a frame that lies whole in the loop's read buffer is unmasked there and
+// handed out from there, and only a message that has not arrived completely gets memory of its own, freed when it ends.
+// Spec: RFC 6455 §5, §7.4, §8.1.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -67,7 +68,8 @@ class WsInput {
 
     /// Takes the next event out of `bytes` and shortens it by what was used; the bytes may be unmasked where they are.
     /// After close or failure everything further is swallowed in silence.
-    /// Bound: an incomplete message holds what has arrived of it, at most message_bytes_max (compressed: an eighth more).
+    /// Bound: an incomplete message holds what has arrived of it, at most message_bytes_max (compressed: an eighth
+    /// more).
     WsEvent next(std::span<char>& bytes, const WsRules& rules);
 
     /// True when a message or frame has begun and not ended.
@@ -111,7 +113,8 @@ void append_frame(std::string& out, Opcode opcode, std::string_view payload, Com
 /// Appends a close frame; kNone makes one without a code. The reason is cut to 123 bytes, at a character.
 void append_close(std::string& out, std::uint16_t code, std::string_view reason = {});
 
-/// XORs a client's bytes with its masking key; `offset` counts the frame's payload bytes before these. Spec: RFC 6455 §5.3.
+/// XORs a client's bytes with its masking key; `offset` counts the frame's payload bytes before these.
+/// Spec: RFC 6455 §5.3.
 void unmask(std::span<char> bytes, std::array<char, 4> key, std::size_t offset = 0);
 
 }  // namespace boardbus::web

@@ -17,7 +17,8 @@ namespace {
 // Every flushed block ends so; the wire leaves it out. Spec: RFC 7692 §7.2.1.
 constexpr std::string_view kTail("\x00\x00\xFF\xFF", 4);
 
-// zlib silently writes 9 bits when asked for 8, and refuses 8 in raw streams since 1.2.9: an offer of 8 cannot be honoured.
+// zlib silently wrote 9 bits when asked for 8, and refuses 8 in raw streams since 1.2.9: an offer of 8 cannot be
+// honoured.
 constexpr int kWindowBitsMin = 9;
 
 constexpr std::size_t kFirstOutBytes = 4096;

@@ -1,7 +1,7 @@
 // permessage-deflate, always without context takeover in both directions.
 //
-// So an event is compressed once for all its readers, an idle socket owns no window, and one Deflater and one Inflater per loop are
-// enough. Spec: RFC 7692.
+// So an event is compressed once for all its readers, an idle socket owns no window, and one Deflater and one Inflater
+// per loop are enough. Spec: RFC 7692.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-struct z_stream_s;
+struct z_stream_s;  // NOLINT(readability-identifier-naming): zlib's name.
 
 namespace boardbus::web {
 
@@ -24,11 +24,12 @@ struct DeflateAgreement {
     std::string response;         ///< The value of our Sec-WebSocket-Extensions.
 };
 
-/// Accepts the first offer that can be honoured; nothing when there is none, which is no failure of the handshake. `offers` is the value of
-/// Sec-WebSocket-Extensions, several header lines joined by commas. Spec: RFC 7692 §5, §7.1.
+/// Accepts the first offer that can be honoured; nothing when there is none, which is no failure of the handshake.
+/// `offers` is the value of Sec-WebSocket-Extensions, several header lines joined by commas. Spec: RFC 7692 §5, §7.1.
 std::optional<DeflateAgreement> agree_on_deflate(std::string_view offers);
 
-/// Compresses whole messages. One per loop: about 260 KB for the full window, less for each smaller one that a client asked for.
+/// Compresses whole messages. One per loop: about 260 KB for the full window, less for each smaller one that a client
+/// asked for.
 class Deflater {
   public:
     Deflater();
@@ -51,8 +52,9 @@ class Inflater {
     Inflater();
     ~Inflater();
 
-    /// The message in `payload`, or the close code its sender earns: kTooBig beyond `bytes_max` (judged while inflating, so a bomb costs
-    /// no memory), kBadText for what is no DEFLATE data. Lives until the next call. Spec: RFC 7692 §7.2.2.
+    /// The message in `payload`, or the close code its sender earns: kTooBig beyond `bytes_max` (judged while
+    /// inflating, so a bomb costs no memory), kBadText for what is no DEFLATE data. Lives until the next call.
+    /// Spec: RFC 7692 §7.2.2.
     std::expected<std::string_view, std::uint16_t> inflate(std::string_view payload, std::size_t bytes_max);
 
   private:

@@ -11,6 +11,7 @@ namespace boardbus::web {
 
 namespace {
 
+constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // RFC 6455 §1.3.
 constexpr std::string_view kKeyEnd = "==";
 constexpr std::size_t kKeyBytes = 24;  // 16 random bytes in base64: 22 digits and two signs of padding.
 
@@ -72,7 +73,6 @@ std::string upgrade_response(std::string_view key, std::string_view subprotocol,
 }
 
 std::string websocket_accept(std::string_view key) {
-    constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     std::string text;
     text.reserve(key.size() + kGuid.size());
     text.append(key).append(kGuid);

@@ -24,7 +24,8 @@ std::expected<std::string_view, UpgradeRefusal> check_upgrade(const HttpRequest&
 /// True when the client offers this subprotocol; names are case-sensitive. Spec: RFC 6455 §11.3.4.
 bool offers_subprotocol(const HttpRequest& request, std::string_view name);
 
-/// The bytes of the 101 answer. `subprotocol` and `extensions` are left out when empty; `more_headers` are whole lines with CRLF.
+/// The bytes of the 101 answer. `subprotocol` and `extensions` are left out when empty; `more_headers` are whole lines
+/// with CRLF.
 std::string upgrade_response(std::string_view key, std::string_view subprotocol = {}, std::string_view extensions = {},
                              std::string_view more_headers = {});
 

@@ -1,5 +1,5 @@
-// Any bytes as a client's HTTP stream: the requests never depend on how the bytes are cut, none breaks a limit or carries what could be read
-// in two ways, and each, written down plainly, reads back as itself.
+// Any bytes as a client's HTTP stream: the requests never depend on how the bytes are cut, none breaks a limit or
+// carries what could be read in two ways, and each, written down plainly, reads back as itself.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstddef>
@@ -18,6 +18,7 @@ namespace {
 using namespace boardbus::web;
 
 constexpr std::size_t kBodyBytesMax = 256;
+constexpr std::size_t kStreamBytesMax = 8192;  // Below the limit of chunk headers, which pieces meet sooner.
 
 /// Unlike assert it stays in every build.
 void require(bool claim) {
@@ -30,8 +31,8 @@ bool same(const HttpRequest& a, const HttpRequest& b) {
     const auto same_header = [](const HttpRequest::Header& left, const HttpRequest::Header& right) {
         return left.name == right.name && left.value == right.value;
     };
-    return a.method == b.method && a.target == b.target && a.version == b.version && a.body == b.body && a.keep_alive == b.keep_alive &&
-           std::ranges::equal(a.headers, b.headers, same_header);
+    return a.method == b.method && a.target == b.target && a.version == b.version && a.body == b.body &&
+           a.keep_alive == b.keep_alive && std::ranges::equal(a.headers, b.headers, same_header);
 }
 
 struct Outcome {
@@ -61,7 +62,9 @@ Outcome outcome_of(std::string_view stream, std::size_t piece_bytes) {
     return outcome;
 }
 
-bool is_clean(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos; }
+bool is_clean(std::string_view text) {
+    return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
 
 void check_request(const HttpRequest& request) {
     require(request.body.size() <= kBodyBytesMax && request.headers.size() <= kHttpHeadersMax);
@@ -69,7 +72,8 @@ void check_request(const HttpRequest& request) {
     require(request.version == 11 || (request.version == 10 && !request.keep_alive));
 
     // Written down with a plain length in place of whatever framing it had.
-    std::string plain = request.method + " " + request.target + (request.version == 11 ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n");
+    std::string plain =
+        request.method + " " + request.target + (request.version == 11 ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n");
     auto expected = request;
     std::erase_if(expected.headers, [](const HttpRequest::Header& one) {
         return equals_ignoring_case(one.name, "Transfer-Encoding") || equals_ignoring_case(one.name, "Content-Length");
@@ -103,7 +107,6 @@ void check_upgrade_of(const HttpRequest& request) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    constexpr std::size_t kStreamBytesMax = 8192;  // Below the header limit, which pieces reach at another point than the whole.
     if (size == 0 || size > kStreamBytesMax) {
         return 0;
     }

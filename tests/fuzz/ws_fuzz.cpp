@@ -1,5 +1,5 @@
-// Any bytes as a client's WebSocket stream, as offers of permessage-deflate and as a message: the events never depend on how the bytes are
-// cut, nothing that breaks a limit comes out, and what we write reads back as what it was.
+// Any bytes as a client's WebSocket stream, as offers of permessage-deflate and as a message: the events never depend
+// on how the bytes are cut, nothing that breaks a limit comes out, and what we write reads back as what it was.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
@@ -18,6 +18,8 @@ namespace {
 
 using namespace boardbus;
 using namespace boardbus::web;
+
+constexpr std::size_t kSettings = 7;  // Flags, limit, piece, key.
 
 /// Unlike assert it stays in every build.
 void require(bool claim) {
@@ -41,7 +43,8 @@ std::vector<Seen> events_of(std::string_view stream, const WsRules& rules, std::
         const auto piece = stream.substr(at, piece_bytes);
         std::vector<char> memory(piece.begin(), piece.end());  // Of exactly this size, for the sanitizer.
         std::span<char> bytes(memory);
-        for (auto event = input.next(bytes, rules); event.kind != WsEvent::Kind::none; event = input.next(bytes, rules)) {
+        for (auto event = input.next(bytes, rules); event.kind != WsEvent::Kind::none;
+             event = input.next(bytes, rules)) {
             events.push_back({event.kind, event.code, std::string(event.payload)});
         }
         require(bytes.empty());
@@ -77,14 +80,16 @@ std::string masked(Opcode opcode, std::string_view payload, Compressed compresse
     return frame;
 }
 
-void check_message(std::string_view text, Inflater& inflater, Deflater& deflater, int window_bits, std::array<char, 4> key) {
+void check_message(std::string_view text, Inflater& inflater, Deflater& deflater, int window_bits,
+                   std::array<char, 4> key) {
     const std::string compressed(deflater.deflate(text, window_bits));
     require(inflater.inflate(compressed, text.size()) == text);
     require(text.empty() || inflater.inflate(compressed, text.size() - 1) == std::unexpected(close_code::kTooBig));
     if (is_utf8(text)) {
         const WsRules rules{.message_bytes_max = text.size(), .inflater = &inflater};
         const std::vector<Seen> expected(2, {WsEvent::Kind::text, 0, std::string(text)});
-        const auto frames = masked(Opcode::text, text, Compressed::no, key) + masked(Opcode::text, compressed, Compressed::yes, key);
+        const auto frames =
+            masked(Opcode::text, text, Compressed::no, key) + masked(Opcode::text, compressed, Compressed::yes, key);
         require(events_of(frames, rules, frames.size()) == expected);
         require(events_of(frames, rules, 5) == expected);
     }
@@ -100,14 +105,14 @@ void check_offers(std::string_view offers) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    constexpr std::size_t kSettings = 7;  // Flags, limit, piece, key.
     if (size < kSettings) {
         return 0;
     }
     static Inflater inflater;
     static Deflater deflater;
     const std::string_view stream(reinterpret_cast<const char*>(data) + kSettings, size - kSettings);
-    const WsRules rules{.message_bytes_max = data[1] * std::size_t{16}, .inflater = (data[0] & 1) != 0 ? &inflater : nullptr};
+    const WsRules rules{.message_bytes_max = data[1] * std::size_t{16},
+                        .inflater = (data[0] & 1) != 0 ? &inflater : nullptr};
     std::array<char, 4> key;
     std::copy_n(data + 3, key.size(), key.begin());
     check_stream(stream, rules, data[2] + std::size_t{1});

@@ -46,7 +46,8 @@ std::vector<std::string> events_of(const std::string& stream, std::size_t piece_
 std::vector<std::string> events(const std::string& stream) {
     auto whole = events_of(stream, stream.size());
     for (const std::size_t piece_bytes : {1, 2, 3, 5, 11}) {
-        EXPECT_EQ(events_of(stream, piece_bytes), whole) << "in pieces of " << piece_bytes << ":\n" << stream.substr(0, 300);
+        EXPECT_EQ(events_of(stream, piece_bytes), whole) << "in pieces of " << piece_bytes << ":\n"
+                                                         << stream.substr(0, 300);
     }
     return whole;
 }
@@ -62,11 +63,17 @@ HttpRequest parsed(std::string stream) {
 }
 
 /// A request with one header more than it needs.
-std::string get_with(std::string_view header_line) { return "GET / HTTP/1.1\r\nHost: h\r\n" + std::string(header_line) + "\r\n\r\n"; }
+std::string get_with(std::string_view header_line) {
+    return "GET / HTTP/1.1\r\nHost: h\r\n" + std::string(header_line) + "\r\n\r\n";
+}
 
-std::string chunked(std::string_view body) { return "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(body); }
+std::string chunked(std::string_view body) {
+    return "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(body);
+}
 
-TEST(HttpInput, OwnsNoMoreThanAPointerWhenIdle) { EXPECT_LE(sizeof(HttpInput), 2 * sizeof(void*)); }
+TEST(HttpInput, OwnsNoMoreThanAPointerWhenIdle) {
+    EXPECT_LE(sizeof(HttpInput), 2 * sizeof(void*));
+}
 
 TEST(HttpInput, ReadsARequest) {
     const auto request = parsed("GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-One: 1 \r\nx-one: 2\r\nAccept:\r\n\r\n");
@@ -97,7 +104,8 @@ TEST(HttpInput, LetsGoOfItsParserWhenTheRequestIsWhole) {
 }
 
 TEST(HttpInput, ReadsPipelinedRequests_Rfc9112Section9_3_2) {
-    EXPECT_THAT(events("GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\n"
+    EXPECT_THAT(events("GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: "
+                       "3\r\n\r\nabcGET /3 HTTP/1.1\r\n"
                        "Host: h\r\n\r\n"),
                 ElementsAre("GET /1 []", "POST /2 [abc]", "GET /3 []"));
 }
@@ -123,11 +131,13 @@ TEST(HttpInput, RefusesOtherVersions_Rfc9110Section15_6_6) {
 }
 
 TEST(HttpInput, RefusesMalformedRequestLines_Rfc9112Section3) {
-    for (const auto& line : {"G(T / HTTP/1.1"s, " / HTTP/1.1"s, "GET  HTTP/1.1"s, "GET /\x01 HTTP/1.1"s, "GET nowhere HTTP/1.1"s, "GET h?t://h/ HTTP/1.1"s,
-                             "GET /a#b HTTP/1.1"s, "GET / a HTTP/1.1"s, "GET / HTTP/1.1\n"s}) {
+    for (const auto& line :
+         {"G(T / HTTP/1.1"s, " / HTTP/1.1"s, "GET  HTTP/1.1"s, "GET /\x01 HTTP/1.1"s, "GET nowhere HTTP/1.1"s,
+          "GET h?t://h/ HTTP/1.1"s, "GET /a#b HTTP/1.1"s, "GET / a HTTP/1.1"s, "GET / HTTP/1.1\n"s}) {
         EXPECT_THAT(events(line + "\r\nHost: h\r\n\r\n"), ElementsAre("failure 400")) << line;
     }
-    EXPECT_THAT(events("\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03"s), ElementsAre("failure 400")) << "TLS on a plain port";
+    EXPECT_THAT(events("\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03"s), ElementsAre("failure 400"))
+        << "TLS on a plain port";
 }
 
 TEST(HttpInput, TakesAbsoluteTargets_Rfc9112Section3_2_2) {
@@ -141,7 +151,8 @@ TEST(HttpInput, WantsOneHost_Rfc9112Section3_2) {
 }
 
 TEST(HttpInput, RefusesMalformedHeaders_Rfc9112Section5) {
-    for (const auto& line : {"A : b"s, "A"s, ": b"s, "A: b\x01"s, "A: b\0c"s, "A: b\nC: d"s, "A: b\rC: d"s, "A(: b"s, " A: b"s}) {
+    for (const auto& line :
+         {"A : b"s, "A"s, ": b"s, "A: b\x01"s, "A: b\0c"s, "A: b\nC: d"s, "A: b\rC: d"s, "A(: b"s, " A: b"s}) {
         EXPECT_THAT(events(get_with(line)), ElementsAre("failure 400")) << line;
     }
 }
@@ -172,7 +183,8 @@ TEST(HttpInput, RefusesAmbiguousLengths_Rfc9112Section6) {
 }
 
 TEST(HttpInput, RefusesOtherTransferCodings_Rfc9112Section6_1) {
-    for (const auto& value : {"gzip"s, "gzip, chunked"s, "chunked, gzip"s, "identity"s, "xchunked"s, "\"chunked\""s, ""s}) {
+    for (const auto& value :
+         {"gzip"s, "gzip, chunked"s, "chunked, gzip"s, "identity"s, "xchunked"s, "\"chunked\""s, ""s}) {
         EXPECT_THAT(events(get_with("Transfer-Encoding: " + value)), ElementsAre("failure 501")) << value;
     }
 }
@@ -192,17 +204,21 @@ TEST(HttpInput, IgnoresTrailers_Rfc9112Section7_1_2) {
 }
 
 TEST(HttpInput, RefusesMalformedChunks_Rfc9112Section7_1) {
-    for (const auto& body : {"x\r\n\r\n"s, "-1\r\n\r\n"s, "3\r\nabcd\r\n0\r\n\r\n"s, "3 x\r\nabc\r\n"s, "10000000000000000\r\n\r\n"s, "\r\n\r\n\r\n"s}) {
+    for (const auto& body : {"x\r\n\r\n"s, "-1\r\n\r\n"s, "3\r\nabcd\r\n0\r\n\r\n"s, "3 x\r\nabc\r\n"s,
+                             "10000000000000000\r\n\r\n"s, "\r\n\r\n\r\n"s}) {
         EXPECT_THAT(events(chunked(body)), ElementsAre(testing::AnyOf("failure 400", "failure 413"))) << body;
     }
 }
 
 TEST(HttpInput, RefusesABodyOverTheLimit_Rfc9110Section15_5_14) {
-    const auto post = [](std::size_t size) { return "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n"; };
+    const auto post = [](std::size_t size) {
+        return "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n";
+    };
 
     EXPECT_THAT(events(post(1000) + std::string(1000, 'x')), ElementsAre("POST / [" + std::string(1000, 'x') + "]"));
     EXPECT_THAT(events(post(1001)), ElementsAre("failure 413"));
-    EXPECT_THAT(events(chunked("3E8\r\n" + std::string(1000, 'x') + "\r\n0\r\n\r\n")), ElementsAre(StartsWith("POST / [xxx")));
+    EXPECT_THAT(events(chunked("3E8\r\n" + std::string(1000, 'x') + "\r\n0\r\n\r\n")),
+                ElementsAre(StartsWith("POST / [xxx")));
     EXPECT_THAT(events(chunked("3E8\r\n" + std::string(1000, 'x') + "\r\n1\r\nx\r\n")), ElementsAre("failure 413"));
     EXPECT_THAT(events(chunked("FFFFFFFFFFFFFFFF\r\n")), ElementsAre("failure 413"));
 }
@@ -250,7 +266,8 @@ TEST(HttpInput, AsksForAContinueOnceAndOnlyWhenTheBodyIsStillAway_Rfc9110Section
     EXPECT_THAT(events_of(head, head.size()), ElementsAre("continue"));
     EXPECT_THAT(events_of(head + "ab", 1), ElementsAre("continue", "POST / [ab]"));
     EXPECT_THAT(events_of(head + "ab", head.size() + 2), ElementsAre("POST / [ab]"));
-    EXPECT_THAT(events("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab"), ElementsAre("POST / [ab]"));
+    EXPECT_THAT(events("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab"),
+                ElementsAre("POST / [ab]"));
     EXPECT_THAT(events(get_with("Expect: wonders")), ElementsAre("failure 417"));
 }
 

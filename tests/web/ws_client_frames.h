@@ -51,10 +51,12 @@ inline std::vector<std::string> events_of(std::string stream, const WsRules& rul
     std::vector<std::string> events;
     for (std::size_t at = 0; at < stream.size(); at += piece_bytes) {
         // Memory of exactly this size, so that the sanitizer sees every byte read too many.
-        std::vector<char> piece(stream.begin() + static_cast<std::ptrdiff_t>(at),
-                                stream.begin() + static_cast<std::ptrdiff_t>(std::min(at + piece_bytes, stream.size())));
+        std::vector<char> piece(
+            stream.begin() + static_cast<std::ptrdiff_t>(at),
+            stream.begin() + static_cast<std::ptrdiff_t>(std::min(at + piece_bytes, stream.size())));
         std::span<char> bytes(piece);
-        for (auto event = input.next(bytes, rules); event.kind != WsEvent::Kind::none; event = input.next(bytes, rules)) {
+        for (auto event = input.next(bytes, rules); event.kind != WsEvent::Kind::none;
+             event = input.next(bytes, rules)) {
             events.push_back(to_text(event));
         }
     }

@@ -25,7 +25,9 @@ std::vector<std::string> events(const std::string& stream, const WsRules& rules 
     return whole;
 }
 
-TEST(WsInput, OwnsNoMoreThanAPointerWhenIdle) { EXPECT_LE(sizeof(WsInput), 2 * sizeof(void*)); }
+TEST(WsInput, OwnsNoMoreThanAPointerWhenIdle) {
+    EXPECT_LE(sizeof(WsInput), 2 * sizeof(void*));
+}
 
 TEST(WsInput, ReadsTheMaskedHelloOfRfc6455Section5_7) {
     EXPECT_THAT(events("\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58"s), ElementsAre("text Hello"));
@@ -96,9 +98,9 @@ TEST(WsInput, RefusesUnknownOpcodes_Rfc6455Section5_2) {
 
 TEST(WsInput, RefusesLengthsThatAreNotShortest_Rfc6455Section5_2) {
     const auto key = "\x01\x02\x03\x04"s;
-    EXPECT_THAT(events("\x81\xFE\x00\x7D"s + key), ElementsAre("failure 1002"));                          // 125 in 2 bytes
+    EXPECT_THAT(events("\x81\xFE\x00\x7D"s + key), ElementsAre("failure 1002"));  // 125 in 2 bytes
     EXPECT_THAT(events("\x81\xFF\x00\x00\x00\x00\x00\x00\xFF\xFF"s + key), ElementsAre("failure 1002"));  // 65535 in 8
-    EXPECT_THAT(events("\x89\xFE\x00\x05"s + key + "hello"), ElementsAre("failure 1002"));                // a ping's, too
+    EXPECT_THAT(events("\x89\xFE\x00\x05"s + key + "hello"), ElementsAre("failure 1002"));  // a ping's, too
 }
 
 TEST(WsInput, RefusesA64BitLengthWithItsHighestBit_Rfc6455Section5_2) {
@@ -106,7 +108,8 @@ TEST(WsInput, RefusesA64BitLengthWithItsHighestBit_Rfc6455Section5_2) {
 }
 
 TEST(WsInput, JoinsFragments_Rfc6455Section5_4) {
-    const auto stream = client_frame(0x01, "Hel") + client_frame(0x00, "") + client_frame(0x00, "l") + client_frame(0x80, "o");
+    const auto stream =
+        client_frame(0x01, "Hel") + client_frame(0x00, "") + client_frame(0x00, "l") + client_frame(0x80, "o");
     EXPECT_THAT(events(stream + client_frame(0x81, "next")), ElementsAre("text Hello", "text next"));
 }
 
@@ -115,7 +118,8 @@ TEST(WsInput, JoinsEmptyFragments_Rfc6455Section5_4) {
 }
 
 TEST(WsInput, HandsOutControlFramesBetweenFragments_Rfc6455Section5_4) {
-    const auto stream = client_frame(0x01, "Hel") + client_frame(0x89, "a") + client_frame(0x8A, "b") + client_frame(0x80, "lo");
+    const auto stream =
+        client_frame(0x01, "Hel") + client_frame(0x89, "a") + client_frame(0x8A, "b") + client_frame(0x80, "lo");
     EXPECT_THAT(events(stream), ElementsAre("ping a", "pong b", "text Hello"));
 }
 
@@ -150,13 +154,16 @@ TEST(WsInput, RefusesBinaryMessages) {
 }
 
 TEST(WsInput, TakesMessagesUpToTheLimitAndJudgesByTheHeader) {
-    constexpr WsRules kSmall{.message_bytes_max = 10};
+    constexpr WsRules small{.message_bytes_max = 10};
 
-    EXPECT_THAT(events(client_frame(0x81, "0123456789"), kSmall), ElementsAre("text 0123456789"));
-    EXPECT_THAT(events(client_frame(0x81, "0123456789X").substr(0, 6), kSmall), ElementsAre("failure 1009"));
-    EXPECT_THAT(events(client_frame(0x01, "01234") + client_frame(0x80, "56789"), kSmall), ElementsAre("text 0123456789"));
-    EXPECT_THAT(events(client_frame(0x01, "01234") + client_frame(0x80, "56789X").substr(0, 6), kSmall), ElementsAre("failure 1009"));
-    EXPECT_THAT(events("\x81\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x02\x03\x04"s, kSmall), ElementsAre("failure 1009"));
+    EXPECT_THAT(events(client_frame(0x81, "0123456789"), small), ElementsAre("text 0123456789"));
+    EXPECT_THAT(events(client_frame(0x81, "0123456789X").substr(0, 6), small), ElementsAre("failure 1009"));
+    EXPECT_THAT(events(client_frame(0x01, "01234") + client_frame(0x80, "56789"), small),
+                ElementsAre("text 0123456789"));
+    EXPECT_THAT(events(client_frame(0x01, "01234") + client_frame(0x80, "56789X").substr(0, 6), small),
+                ElementsAre("failure 1009"));
+    EXPECT_THAT(events("\x81\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x02\x03\x04"s, small),
+                ElementsAre("failure 1009"));
 }
 
 TEST(WsInput, TakesUtf8WhateverTheFragments_Rfc6455Section8_1) {
@@ -187,7 +194,8 @@ TEST(WsInput, ReadsCloseFrames_Rfc6455Section5_5_1) {
     EXPECT_THAT(events(client_frame(0x88, "\x03\xE9gone")), ElementsAre("close 1001 gone"));
     EXPECT_THAT(events(client_frame(0x88, "\x03")), ElementsAre("failure 1002"));
     EXPECT_THAT(events(client_frame(0x88, "\x03\xE8\xFF")), ElementsAre("failure 1007"));
-    EXPECT_THAT(events(client_frame(0x88, "\x03\xE8" + std::string(123, 'r'))), ElementsAre("close 1000 " + std::string(123, 'r')));
+    EXPECT_THAT(events(client_frame(0x88, "\x03\xE8" + std::string(123, 'r'))),
+                ElementsAre("close 1000 " + std::string(123, 'r')));
 }
 
 TEST(WsInput, ReadsACloseBetweenFragments_Rfc6455Section5_5_1) {
@@ -199,7 +207,8 @@ TEST(WsInput, KnowsTheCloseCodesThatMayBeSent_Rfc6455Section7_4) {
         const auto payload = std::string{static_cast<char>(code >> 8), static_cast<char>(code & 0xFF)};
         return events_of(client_frame(0x88, payload), kRules, 100).at(0);
     };
-    for (const int code : {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999}) {
+    for (const int code :
+         {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999}) {
         EXPECT_EQ(close_with(code), "close " + std::to_string(code) + " ");
     }
     for (const int code : {0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535}) {
@@ -223,9 +232,12 @@ TEST_F(WsInputWithDeflate, ReadsCompressedMessages_Rfc7692Section7_2_3) {
     const auto hello = "\xF2\x48\xCD\xC9\xC9\x07\x00"s;
 
     EXPECT_THAT(events(client_frame(0xC1, hello), rules_), ElementsAre("text Hello"));
-    EXPECT_THAT(events(client_frame(0x41, hello.substr(0, 3)) + client_frame(0x89, "p") + client_frame(0x80, hello.substr(3)), rules_),
-                ElementsAre("ping p", "text Hello"));
-    EXPECT_THAT(events(client_frame(0xC1, hello) + client_frame(0x81, "plain"), rules_), ElementsAre("text Hello", "text plain"));
+    EXPECT_THAT(
+        events(client_frame(0x41, hello.substr(0, 3)) + client_frame(0x89, "p") + client_frame(0x80, hello.substr(3)),
+               rules_),
+        ElementsAre("ping p", "text Hello"));
+    EXPECT_THAT(events(client_frame(0xC1, hello) + client_frame(0x81, "plain"), rules_),
+                ElementsAre("text Hello", "text plain"));
 }
 
 TEST_F(WsInputWithDeflate, TakesRsv1OnTheFirstFrameOfAMessageOnly_Rfc7692Section6) {
@@ -245,7 +257,8 @@ TEST_F(WsInputWithDeflate, JudgesTheInflatedMessage) {
 }
 
 TEST_F(WsInputWithDeflate, BoundsTheCompressedBytesToo) {
-    EXPECT_THAT(events(client_frame(0xC1, std::string(1189, 'x')).substr(0, 8), rules_), IsEmpty());  // 1000 + 1000 / 8 + 64 = 1189
+    EXPECT_THAT(events(client_frame(0xC1, std::string(1189, 'x')).substr(0, 8), rules_),
+                IsEmpty());  // 1000 + 1000 / 8 + 64 = 1189
     EXPECT_THAT(events(client_frame(0xC1, std::string(1190, 'x')).substr(0, 8), rules_), ElementsAre("failure 1009"));
 }
 

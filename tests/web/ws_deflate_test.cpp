@@ -84,12 +84,15 @@ TEST(AgreeOnDeflate, DeclinesWhatItCannotHonourOrRead_Rfc7692Section7_1) {
 }
 
 TEST(AgreeOnDeflate, TakesTheFirstOfferThatItCanHonour_Rfc7692Section5) {
-    EXPECT_EQ(answer("permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10, permessage-deflate"),
+    EXPECT_EQ(answer("permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10, "
+                     "permessage-deflate"),
               std::string(kBasicAnswer) + "; server_max_window_bits=10");
     EXPECT_EQ(answer("foo; bar=\"a, b\", , permessage-deflate; unknown=1 ,permessage-deflate"), kBasicAnswer);
 }
 
-TEST(Deflater, WritesTheEmptyMessageAsOneByte_Rfc7692Section7_2_3_6) { EXPECT_EQ(Deflater().deflate(""), "\0"s); }
+TEST(Deflater, WritesTheEmptyMessageAsOneByte_Rfc7692Section7_2_3_6) {
+    EXPECT_EQ(Deflater().deflate(""), "\0"s);
+}
 
 TEST(Deflater, KeepsNothingBetweenMessages_Rfc7692Section7_1_1_1) {
     Deflater deflater;

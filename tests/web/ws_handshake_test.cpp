@@ -34,7 +34,9 @@ int status_with(std::string_view name, std::string value) {
     return checked ? 101 : checked.error().status;
 }
 
-TEST(WebsocketAccept, IsThatOfRfc6455Section1_3) { EXPECT_EQ(websocket_accept(kKey), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); }
+TEST(WebsocketAccept, IsThatOfRfc6455Section1_3) {
+    EXPECT_EQ(websocket_accept(kKey), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
 
 TEST(CheckUpgrade, GivesTheKeyOfACorrectHandshake_Rfc6455Section4_2_1) {
     const auto request = handshake();
@@ -99,8 +101,9 @@ TEST(UpgradeResponse, IsThatOfRfc6455Section4_2_2) {
 }
 
 TEST(Handshake, LeavesFramesThatCameWithItToTheCodec) {
-    std::string stream = "GET /ws/boards/b1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    std::string stream =
+        "GET /ws/boards/b1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     stream += client_frame(0x81, "at once") + client_frame(0x89, "p");
     std::span<char> bytes(stream);
     HttpRequest request;
