@@ -18,7 +18,7 @@ AmqpChannel::~AmqpChannel() {
     if (state_ != State::closing) {
         send(amqp::channel_close(number_));
     }
-    connection_.detach(number_, AmqpConnection::Slot::closing);
+    connection_.return_number(number_, AmqpConnection::Slot::closing);
 }
 
 void AmqpChannel::open(ReplyDone done) {
@@ -26,7 +26,7 @@ void AmqpChannel::open(ReplyDone done) {
         done(fail(Errc::unavailable, "not connected"));
         return;
     }
-    number_ = connection_.attach(*this);
+    number_ = connection_.take_number(*this);
     if (number_ == 0) {
         done(fail(Errc::overloaded, "no channel number left"));
         return;
@@ -120,7 +120,7 @@ void AmqpChannel::on_lost(const Error& error) {
 
 void AmqpChannel::on_closed_by_broker(const amqp::ChannelClose& close) {
     send(amqp::channel_close_ok(number_));
-    connection_.detach(number_, AmqpConnection::Slot::free);
+    connection_.return_number(number_, AmqpConnection::Slot::free);
     end({Errc::refused, std::to_string(close.code) + ' ' + close.text});
 }
 
@@ -154,7 +154,7 @@ void AmqpChannel::on_method(amqp::Method method) {
             if constexpr (std::is_same_v<M, amqp::ChannelClose>) {
                 on_closed_by_broker(one);
             } else if constexpr (std::is_same_v<M, amqp::ChannelCloseOk>) {
-                connection_.detach(number_, AmqpConnection::Slot::free);
+                connection_.return_number(number_, AmqpConnection::Slot::free);
                 end({Errc::closed, "channel closed"});
             } else if constexpr (std::is_same_v<M, amqp::Deliver> || std::is_same_v<M, amqp::GetOk> ||
                                  std::is_same_v<M, amqp::Return>) {

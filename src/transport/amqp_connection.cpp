@@ -301,7 +301,7 @@ void AmqpConnection::lose(const Error& error) {
     owner_.on_disconnected(error);
 }
 
-std::uint16_t AmqpConnection::attach(AmqpChannel& channel) {
+std::uint16_t AmqpConnection::take_number(AmqpChannel& channel) {
     for (std::uint16_t number = 1; number <= channel_max_ && is_open(); ++number) {
         if (channels_[number] == nullptr && slots_[number] == Slot::free) {
             channels_[number] = &channel;
@@ -312,7 +312,7 @@ std::uint16_t AmqpConnection::attach(AmqpChannel& channel) {
     return 0;
 }
 
-void AmqpConnection::detach(std::uint16_t number, Slot becomes) {
+void AmqpConnection::return_number(std::uint16_t number, Slot becomes) {
     channels_[number] = nullptr;
     slots_[number] = becomes;
 }

@@ -77,8 +77,8 @@ class AmqpConnection final : private StreamOwner {
     enum class Slot { free, used, closing };
 
     // For AmqpChannel.
-    std::uint16_t attach(AmqpChannel& channel);  ///< A free number, or 0.
-    void detach(std::uint16_t number, Slot becomes);
+    std::uint16_t take_number(AmqpChannel& channel);  ///< A free number, or 0.
+    void return_number(std::uint16_t number, Slot becomes);
     void send(std::string_view frames);
 
     void on_open() override;
