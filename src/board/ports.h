@@ -66,7 +66,7 @@ struct Verdict {
     std::chrono::milliseconds delay{};       ///< retry: the wait, jitter included.
     std::string reason;                      ///< dead_letter: invalid_payload, retries_exhausted, crash_loop.
     std::string error;                       ///< retry, dead_letter: what went wrong (last_error).
-    std::string event_id;                    ///< For the log line; "" when the body did not say.
+    std::string event_id;                    ///< For the log line; the message_id when the body did not say.
     std::string board_id;
 };
 

@@ -38,6 +38,7 @@ std::variant<CommitRequest, Verdict> prepare(const Delivery& delivery, const Ret
         verdict.event_id = delivery.message_id;  // The best name that there is for a body that says nothing.
         return verdict;
     }
+    fault::point("worker.handling", envelope->message.action);
     if (fault::fails("processor.message", envelope->message.action)) {
         return failure(delivery, policy, chance, "injected fault", envelope->event_id, envelope->board_id);
     }

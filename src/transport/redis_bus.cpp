@@ -18,6 +18,7 @@ using Status = CommitResult::Status;
 // ARGV: life in seconds, fingerprint, event id, channel, activity.
 // A key's value is `<fingerprint> <event id>`. A value of another form is another implementation's mark for an event that it has
 // handled. PUBLISH comes last because a script is not rolled back; when it is refused (ACL) the claim is withdrawn.
+// Answers {outcome, subscribers that got it}.
 constexpr std::string_view kCommitScript = R"lua(#!lua
 local function publish(key, outcome)
   redis.call('SET', key, ARGV[2] .. ' ' .. ARGV[3], 'EX', ARGV[1])
@@ -26,7 +27,7 @@ local function publish(key, outcome)
     redis.call('DEL', key)
     return receivers
   end
-  return outcome
+  return {outcome, receivers}
 end
 local mark = redis.call('GET', KEYS[1])
 if not mark then
@@ -34,20 +35,23 @@ if not mark then
 end
 local owner = string.match(mark, '^(%x+) %S+$')
 if not owner then
-  return 2
+  return {2, 0}
 end
 if owner == ARGV[2] then
   redis.call('EXPIRE', KEYS[1], ARGV[1])
-  return 2
+  return {2, 0}
 end
 if redis.call('EXPIRE', KEYS[2], ARGV[1]) == 1 then
-  return 2
+  return {2, 0}
 end
 return publish(KEYS[2], 3)
 )lua";
 constexpr long long kFresh = 1;
 constexpr long long kDuplicate = 2;
 constexpr long long kConflict = 3;
+
+constexpr std::chrono::milliseconds kAskForReadersAgain{50};
+constexpr const char* kReadersAway = "the apps have not subscribed again";
 
 // Under the same rules as the commit: refused whenever that would be refused.
 constexpr std::string_view kProbeScript = "#!lua\nreturn redis.call('SET', KEYS[1], ARGV[1], 'EX', 60)";
@@ -69,6 +73,12 @@ std::string sha1_hex(std::string_view text) {
     return hex;
 }
 
+/// Of an array of integers; 0 when there is none.
+long long number_at(const redisReply& reply, std::size_t index) {
+    const bool there = reply.type == REDIS_REPLY_ARRAY && reply.elements > index;
+    return there && reply.element[index]->type == REDIS_REPLY_INTEGER ? reply.element[index]->integer : 0;
+}
+
 bool is_noscript(const redisReply& reply) { return is_error(reply) && text_of(reply).starts_with("NOSCRIPT"); }
 
 CommitResult from_error(std::string_view text) {
@@ -83,8 +93,7 @@ CommitResult to_commit_result(const redisReply& reply) {
     if (is_error(reply)) {
         return from_error(text_of(reply));
     }
-    const long long outcome = reply.type == REDIS_REPLY_INTEGER ? reply.integer : 0;
-    switch (outcome) {
+    switch (number_at(reply, 0)) {
         case kFresh: return {.status = Status::fresh, .detail = ""};
         case kDuplicate: return {.status = Status::duplicate, .detail = ""};
         case kConflict: return {.status = Status::conflict, .detail = "the key belongs to another event"};
@@ -97,19 +106,47 @@ RedisBus::RedisBus(Loop& loop, RedisBusOptions options, OnState on_state)
       ttl_(std::to_string(options_.ttl.count())),
       script_hash_(sha1_hex(kCommitScript)),
       on_state_(std::move(on_state)),
-      connection_(loop, *this, options_.redis) {}
+      loop_(loop),
+      connection_(loop, *this, options_.redis),
+      readers_timer_(loop, [this] { ask_for_readers(); }) {}
 
 void RedisBus::on_redis_up() {
     // Only spares the first batch a round trip: whoever meets NOSCRIPT later loads it again.
     connection_.send(RedisCommands().add({"SCRIPT", "LOAD", kCommitScript}), [](auto) {});
     on_state_({});
+    if (receivers_ > 0) {
+        readers_away_ = true;
+        readers_due_ = loop_.now() + options_.redis.reconnect_max + options_.redis.connect_timeout;
+        ask_for_readers();
+    }
 }
 
-void RedisBus::on_redis_down(const Error& error) { on_state_(std::unexpected(error)); }
+void RedisBus::on_redis_down(const Error& error) {
+    readers_timer_.stop();
+    on_state_(std::unexpected(error));
+}
+
+void RedisBus::ask_for_readers() {
+    connection_.send(RedisCommands().add({"PUBSUB", "NUMSUB", options_.channel}), [this](const auto& replies) {
+        if (!replies) {
+            return;  // Down again; the next time up begins anew.
+        }
+        const long long subscribed = number_at(*replies->front(), 1);
+        if (subscribed >= receivers_ || loop_.now() >= readers_due_) {
+            receivers_ = subscribed;
+            readers_away_ = false;
+        } else {
+            readers_timer_.start(kAskForReadersAgain);
+        }
+    });
+}
 
 void RedisBus::commit(std::vector<board::CommitRequest> batch, CommitDone done) {
     if (batch.empty()) {
         return done({});
+    }
+    if (connection_.is_up() && readers_away_) {
+        return refuse(Batch{std::move(batch), std::move(done)}, kReadersAway, Status::unavailable);
     }
     send(Batch{std::move(batch), std::move(done)}, Script::expected);
 }
@@ -167,7 +204,11 @@ void RedisBus::on_batch_replies(Batch batch, Script script, std::vector<RedisRep
     std::vector<CommitResult> results;
     results.reserve(outcome.elements);
     for (std::size_t i = 0; i < outcome.elements; ++i) {
-        results.push_back(to_commit_result(*outcome.element[i]));
+        const redisReply& reply = *outcome.element[i];
+        results.push_back(to_commit_result(reply));
+        if (results.back().status == Status::fresh) {
+            receivers_ = number_at(reply, 1);
+        }
     }
     fault::point("worker.after_commit");
     batch.done(std::move(results));
@@ -185,6 +226,9 @@ void RedisBus::drop_replica(std::string_view error) {
 }
 
 void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
+    if (connection_.is_up() && readers_away_) {
+        return done(fail(Errc::unavailable, kReadersAway));
+    }
     const auto commands = RedisCommands().add({"EVAL", kProbeScript, "1", options_.prefix + ":", kProbeMark});
     connection_.send(commands, [this, done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
         if (!replies) {

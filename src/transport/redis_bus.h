@@ -1,7 +1,8 @@
 // The commit step on Redis: dedupe and publish as one atomic script call per event, one transaction per batch.
 //
 // A batch travels in one piece (MULTI, one EVALSHA for each event, EXEC), so that it happens as a whole or not at all: when Redis
-// fills up or is cut off half way, no later event overtakes an earlier one. The script has a `#!lua` line, with which Redis 7 refuses
+// fills up or is cut off half way, no later event overtakes an earlier one. After an outage it waits, for a bounded time, until as many
+// apps listen as did before: Redis keeps nothing for a subscriber that comes back later than the event. The script has a `#!lua` line, with which Redis 7 refuses
 // (OOM, READONLY, NOREPLICAS, MISCONF) before the script's first effect instead of in its middle. Lives on the bus loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -64,13 +65,21 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     void send(Batch batch, Script script);
     void on_batch_replies(Batch batch, Script script, std::vector<RedisReply> replies);
     void refuse(Batch batch, const std::string& detail, board::CommitResult::Status status);
+    void ask_for_readers();
     void drop_replica(std::string_view error);
 
     const RedisBusOptions options_;
     const std::string ttl_;
     const std::string script_hash_;
     OnState on_state_;
+    Loop& loop_;
     RedisConnection connection_;
+
+    // Who listens: as many as the last event reached, and after a reconnect the wait for them.
+    long long receivers_ = 0;
+    bool readers_away_ = false;
+    Instant readers_due_;
+    Timer readers_timer_;
 };
 
 }  // namespace boardbus::transport

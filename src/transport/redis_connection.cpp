@@ -94,6 +94,7 @@ void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
 
 void RedisConnection::on_bytes(std::string_view bytes) {
     const RedisReader* const connection = reader_.get();
+    set_silent(false);
     Result<void> understood;
     reader_->feed(bytes);
     while (understood && connection == reader_.get()) {
@@ -138,8 +139,19 @@ void RedisConnection::on_timer() {
         // Any answer will do, an error included.
         return enqueue(RedisCommands().add({"PING"}), [](auto) {});
     }
-    const std::string limit = std::to_string(options_.reply_timeout.count()) + " ms";
+    if (up_ && !silent_ && options_.patience.count() > 0) {
+        set_silent(true);
+        watch_.start(options_.patience);
+        return;
+    }
+    const std::string limit = std::to_string((options_.reply_timeout + options_.patience).count()) + " ms";
     drop(Error{Errc::timeout, to_text(options_.url.endpoint) + ": no reply within " + limit});
+}
+
+void RedisConnection::set_silent(bool silent) {
+    if (std::exchange(silent_, silent) != silent) {
+        owner_.on_redis_silent(silent);
+    }
 }
 
 void RedisConnection::drop(Error error) {
@@ -150,6 +162,7 @@ void RedisConnection::drop(Error error) {
 void RedisConnection::on_closed(const Error& error) {
     reader_.reset();
     watch_.stop();
+    silent_ = false;
     // One that lasted and was lost is tried again at once; one that is refused, or is lost whenever it is made, must wait.
     const bool lasted = up_ && loop_.now() - up_since_ > options_.reconnect_initial;
     if (lasted) {

@@ -30,6 +30,9 @@ struct RedisOptions {
     std::chrono::milliseconds connect_timeout{5000};
     std::chrono::milliseconds reply_timeout{5000};
     std::chrono::milliseconds ping_interval{5000};  ///< Silence after which the server is asked whether it is there.
+    /// How much longer than reply_timeout a server that was up may be silent. A frozen one that thaws goes on where it was, and a
+    /// subscriber that kept its connection has missed nothing.
+    std::chrono::milliseconds patience{0};
 };
 
 /// Who uses a RedisConnection. Any of these calls may send() or drop(), but must not destroy the connection.
@@ -40,6 +43,9 @@ class RedisOwner {
 
     /// Lost, or not reached for a reason that is new: once per cause, not per attempt.
     virtual void on_redis_down(const Error& error) = 0;
+
+    /// The server does not answer, but the connection is kept (RedisOptions::patience); or it speaks again.
+    virtual void on_redis_silent(bool /*silent*/) {}
 
     /// Messages of the subscribed channels, in order: all that one read brought.
     virtual void on_redis_messages(const std::vector<RedisReply>& messages) = 0;
@@ -91,6 +97,7 @@ class RedisConnection final : private StreamOwner {
     void enqueue(const RedisCommands& commands, OnReplies done);
     Result<void> take(RedisReply reply);
     void on_timer();
+    void set_silent(bool silent);
 
     Loop& loop_;
     RedisOwner& owner_;
@@ -102,6 +109,7 @@ class RedisConnection final : private StreamOwner {
     std::vector<RedisReply> messages_;
     bool up_ = false;
     Instant up_since_;
+    bool silent_ = false;  // No reply in time, and patience has begun.
     Timer watch_;  // Due: with commands pending the server is dead, otherwise it is asked.
 
     Backoff backoff_;

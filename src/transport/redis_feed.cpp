@@ -5,12 +5,20 @@
 #include <utility>
 
 namespace boardbus::transport {
+namespace {
+
+RedisOptions patient(RedisOptions options) {
+    options.patience = std::chrono::seconds(25);
+    return options;
+}
+
+}  // namespace
 
 RedisFeed::RedisFeed(Loop& loop, RedisOptions redis, std::string channel, board::ActivitySink& sink, OnState on_state)
     : channel_(std::move(channel)),
       sink_(sink),
       on_state_(std::move(on_state)),
-      connection_(loop, *this, std::move(redis)) {}
+      connection_(loop, *this, patient(std::move(redis))) {}
 
 void RedisFeed::on_redis_up() {
     connection_.send(RedisCommands().add({"SUBSCRIBE", channel_}), [this](Result<std::vector<RedisReply>> replies) {
@@ -30,6 +38,11 @@ void RedisFeed::on_redis_up() {
 void RedisFeed::on_redis_down(const Error& error) {
     live_ = false;
     on_state_(std::unexpected(error));
+}
+
+void RedisFeed::on_redis_silent(bool silent) {
+    live_ = !silent;
+    on_state_(silent ? Result<void>(fail(Errc::timeout, "no reply, still subscribed")) : Result<void>());
 }
 
 void RedisFeed::on_redis_messages(const std::vector<RedisReply>& messages) {

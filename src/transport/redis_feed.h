@@ -1,6 +1,7 @@
 // The events as they happen: one subscription on a connection of its own (RESP2 allows nothing else on it).
 //
-// Redis keeps nothing for a subscriber that is away: whoever listens here learns from `on_state` that there is a hole. Lives on the
+// Redis keeps nothing for a subscriber that is away: whoever listens here learns from `on_state` that there may be a hole. A silent Redis
+// is given half a minute before the subscription is given up. Lives on the
 // bus loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -33,6 +34,7 @@ class RedisFeed final : private RedisOwner {
   private:
     void on_redis_up() override;
     void on_redis_down(const Error& error) override;
+    void on_redis_silent(bool silent) override;
     void on_redis_messages(const std::vector<RedisReply>& messages) override;
 
     const std::string channel_;
