@@ -40,8 +40,8 @@ void Hub::report(const Shard& shard, std::string_view board, Form form, int chan
     }
 }
 
-// Not by a post alone: an event that the reader's client caused through another socket may be read in a turn before the posted tasks are
-// run, and then must find the reader counted. Whoever causes an event after the report has been made, makes it visible here.
+// Not by a post alone: an event that the reader's client caused through another socket may be read in a turn before the
+// posted tasks are run, and then must find the reader counted.
 void Hub::take_reports() {
     std::vector<Report> reports;
     {
