@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace boardbus {
 
@@ -13,5 +15,9 @@ inline WallTime wall_now() { return std::chrono::time_point_cast<std::chrono::mi
 
 /// ISO 8601 in UTC with microseconds and `Z`: 2026-11-23T09:24:01.004200Z.
 std::string iso_8601(WallTime time);
+
+/// Reads a time of ISO 8601 in UTC, the way that we and Python write it: `Z`, `+00:00` or nothing at its end, any fraction (cut to
+/// microseconds). Errors: none for anything else.
+std::optional<WallTime> parse_iso_8601(std::string_view text);
 
 }  // namespace boardbus

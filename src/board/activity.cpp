@@ -18,6 +18,7 @@ struct Members {
     std::optional<json::Value> id;
     std::optional<json::Value> board;
     std::optional<json::Value> action;
+    std::optional<json::Value> timestamp;
     std::optional<json::Value> active_connections;
 
     void keep(const json::Member& member) {
@@ -27,6 +28,8 @@ struct Members {
             board = member.value;
         } else if (member.name == "action") {
             action = member.value;
+        } else if (member.name == "timestamp") {
+            timestamp = member.value;
         } else if (member.name == "active_connections") {
             active_connections = member.value;
         }
@@ -50,6 +53,10 @@ Result<ActivityView> read_line(std::string line) {
     if (!read_text(members.id, view.id) || !read_text(members.board, view.board) ||
         !read_text(members.action, view.action)) {
         return fail(Errc::invalid, "id, board or action is no string");
+    }
+    if (members.timestamp && members.timestamp->type == json::Type::string) {
+        // Escapes are never needed in a time; one that has them is not measured.
+        view.published_at = parse_iso_8601(members.timestamp->text.substr(1, members.timestamp->text.size() - 2));
     }
     if (members.active_connections) {
         view.count_at = static_cast<std::size_t>(members.active_connections->text.data() - view.json.data());

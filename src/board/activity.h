@@ -6,9 +6,11 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "board/envelope.h"
 
@@ -23,6 +25,7 @@ struct ActivityView {
     std::string id;    ///< Decoded, as board and action: may hold any character, line ends included.
     std::string board;
     std::string action;
+    std::optional<WallTime> published_at;  ///< The event's timestamp, when it is one.
     std::size_t count_at = 0;  ///< Where in `json` the value of active_connections stands: replace these bytes.
     std::size_t count_length = 0;
 

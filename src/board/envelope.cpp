@@ -97,47 +97,15 @@ Result<std::string> read_text(const std::optional<json::Value>& value, std::stri
 }
 
 /// Two digits of `text`, or -1.
-int two_digits(std::string_view text, std::size_t at) {
-    const auto digit = [](char byte) { return byte >= '0' && byte <= '9'; };
-    return at + 2 <= text.size() && digit(text[at]) && digit(text[at + 1]) ? (text[at] - '0') * 10 + text[at + 1] - '0'
-                                                                           : -1;
-}
-
-/// A time of ISO 8601 in UTC, the way that we and pydantic write it; a time without an offset is UTC, too. Ends in `Z`
-/// afterwards.
+/// A time as the events show it: in UTC, with `Z`.
 std::optional<std::string> utc_timestamp(std::string_view text) {
-    constexpr std::string_view kShape = "0000-00-00T00:00:00";
-    if (text.size() < kShape.size() || text.size() > 64) {
+    if (!parse_iso_8601(text)) {
         return std::nullopt;
     }
-    for (std::size_t at = 0; at < kShape.size(); ++at) {
-        if (kShape[at] != '0' && text[at] != kShape[at]) {
-            return std::nullopt;
-        }
+    if (text.ends_with("+00:00")) {
+        text.remove_suffix(6);
     }
-    const int century = two_digits(text, 0);
-    const int year = two_digits(text, 2);
-    const std::chrono::year_month_day date(std::chrono::year(century * 100 + year),
-                                           std::chrono::month(static_cast<unsigned>(two_digits(text, 5))),
-                                           std::chrono::day(static_cast<unsigned>(two_digits(text, 8))));
-    const int hour = two_digits(text, 11);
-    const int minute = two_digits(text, 14);
-    const int second = two_digits(text, 17);
-    const bool in_range = century >= 0 && year >= 0 && date.ok() && hour >= 0 && hour < 24 && minute >= 0 &&
-                          minute < 60 && second >= 0 && second <= 60;
-    std::size_t end = kShape.size();
-    if (text.substr(end).starts_with('.')) {
-        const std::size_t fraction_end = std::min(text.find_first_not_of("0123456789", end + 1), text.size());
-        if (fraction_end == end + 1) {
-            return std::nullopt;
-        }
-        end = fraction_end;
-    }
-    const std::string_view offset = text.substr(end);
-    if (!in_range || (offset != "Z" && offset != "+00:00" && !offset.empty())) {
-        return std::nullopt;
-    }
-    return std::string(text.substr(0, end)) + 'Z';
+    return std::string(text) + (text.ends_with('Z') ? "" : "Z");
 }
 
 Result<BoardMessage> read_message(const std::optional<json::Value>& value) {

@@ -25,6 +25,7 @@ struct Publication {
     std::string correlation_id;  ///< The client's or a new UUID; also the idempotency key.
     std::string body;            ///< The envelope as JSON.
     WallTime published_at;
+    std::string traceparent;     ///< The sender's W3C trace context; empty: a new one begins at the publisher.
 };
 
 enum class PublishOutcome {
@@ -106,6 +107,7 @@ struct CommitRequest {
     std::string event_id;
     std::string board_id;
     std::string activity;     ///< The ActivityEvent as JSON, active_connections 0.
+    WallTime published_at;
 };
 
 struct CommitResult {

@@ -46,7 +46,8 @@ std::variant<CommitRequest, Verdict> prepare(const Delivery& delivery, const Ret
                          .fingerprint = fingerprint(*envelope),
                          .event_id = envelope->event_id,
                          .board_id = envelope->board_id,
-                         .activity = encode_activity(*envelope)};
+                         .activity = encode_activity(*envelope),
+                         .published_at = parse_iso_8601(envelope->timestamp).value_or(WallTime{})};
 }
 
 Verdict judge(const Delivery& delivery, const CommitRequest& request, const CommitResult& result,

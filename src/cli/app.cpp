@@ -44,7 +44,7 @@ class App {
         : files_(raise_file_limit()),
           options_(with_file_limit(config.web, files_)),
           signals_(bus_loop_, [this] { stop(); }),
-          hub_(bus_loop_, web::make_ws_encoder()),
+          hub_(bus_loop_, web::make_ws_encoder(), metrics_),
           bus_(config.event_transport == EventTransport::memory ? make_memory_bus(bus_loop_, hub_, metrics_, config)
                                                                 : make_broker_bus(bus_loop_, hub_, metrics_, config)),
           slow_budget_(options_.slow_consumer_bytes, options_.slow_consumer_total_bytes),

@@ -86,7 +86,7 @@ std::string settings_as_json(const std::vector<Setting>& settings) {
 
 std::string env_example() {
     std::string out =
-        "# Every variable of boardbus with its default. Copy to .env and keep what you change.\n"
+        "# Every variable of boardbus with its default. Copy to .env and take the # from what you change.\n"
         "# Precedence: flag, environment, this file, default. `boardbus config` shows what is in force.\n";
     std::string_view section;
     for (const auto& option : options_table()) {
@@ -95,7 +95,7 @@ std::string env_example() {
             out += "\n# " + std::string(section) + "\n";
         }
         out += "\n# " + std::string(option.help) + " Allowed: " + allowed_words(option) + ".\n";
-        out += (option.value.empty() ? "#" : "") + variable_of(option) + "=" + env_value(option.value) + "\n";
+        out += "#" + variable_of(option) + "=" + env_value(option.value) + "\n";
     }
     return out;
 }

@@ -61,7 +61,7 @@ class Worker {
                  .on_outage = config.worker.pause_on_outage ? transport::OnOutage::pause : transport::OnOutage::charge}),
           look_timer_(loop_, [this] { look(); }),
           grace_(loop_, [this] { loop_.stop(); }),
-          hub_(loop_, web::make_ws_encoder()),
+          hub_(loop_, web::make_ws_encoder(), metrics_),
           slow_budget_(options_.slow_consumer_bytes, options_.slow_consumer_total_bytes),
           pages_(options_),
           occupancy_{web::Places(files_ / 2), web::Places(0)},

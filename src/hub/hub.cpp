@@ -81,11 +81,15 @@ void Hub::on_activities(const std::vector<std::string_view>& activities) {
     for (const auto& lane : lanes_) {
         lane->wanted = false;
     }
+    const WallTime now = wall_now();
     for (const std::string_view text : activities) {
         if (const auto activity = board::parse_activity(text)) {
             add_event(*batch, *activity);
+            if (activity->published_at) {
+                metrics_.latency(telemetry::Stage::received, now - *activity->published_at);
+            }
         } else {
-            unreadable_.fetch_add(1, std::memory_order_relaxed);
+            metrics_.unreadable_event();
         }
     }
     for (const auto& lane : lanes_) {

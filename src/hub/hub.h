@@ -22,6 +22,7 @@
 #include "board/activity.h"
 #include "board/ports.h"
 #include "hub/frame.h"
+#include "telemetry/metrics.h"
 
 namespace boardbus::hub {
 
@@ -29,7 +30,8 @@ class Shard;
 
 class Hub final : public board::ActivitySink {
   public:
-    Hub(Loop& bus_loop, WsEncoder encoder) : bus_loop_(bus_loop), encoder_(std::move(encoder)) {}
+    Hub(Loop& bus_loop, WsEncoder encoder, telemetry::Metrics& metrics)
+        : bus_loop_(bus_loop), encoder_(std::move(encoder)), metrics_(metrics) {}
     Hub(const Hub&) = delete;
     Hub& operator=(const Hub&) = delete;
 
@@ -40,9 +42,6 @@ class Hub final : public board::ActivitySink {
 
     /// WebSocket connections of a board in this process.
     std::size_t websockets(std::string_view board) const;
-
-    /// Events that were no ActivityEvent and went to nobody. Thread: any.
-    std::uint64_t unreadable() const { return unreadable_.load(std::memory_order_relaxed); }
 
     /// Thread: the shard's.
     void report_join(const Shard& shard, std::string_view board, Form form) { report(shard, board, form, +1); }
@@ -85,6 +84,7 @@ class Hub final : public board::ActivitySink {
     // Constant after the start.
     Loop& bus_loop_;
     WsEncoder encoder_;
+    telemetry::Metrics& metrics_;
     std::vector<std::unique_ptr<Lane>> lanes_;
 
     // Bus loop only.
@@ -92,7 +92,6 @@ class Hub final : public board::ActivitySink {
     std::string json_;                                                             // The event in hand.
 
     // Any thread.
-    std::atomic<std::uint64_t> unreadable_ = 0;
     std::atomic<bool> reported_ = false;
 
     // Any thread, under the mutex.

@@ -84,6 +84,7 @@ class Metrics {
     void ready(bool ready);
     /// `queue` is a name of the configuration. Set once per queue at declaration. Bound: 64 names, more are not shown.
     void topology_mismatch(std::string_view queue, bool mismatch);
+    void unreadable_event();  ///< Something on the channel was no ActivityEvent and went to nobody.
     void history_gap_filled(std::uint64_t events);  ///< Events fetched from the history after Redis was away.
 
   private:

@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "base/random.h"
+#include "base/trace_context.h"
 
 namespace boardbus::transport {
 namespace {
@@ -35,7 +36,8 @@ amqp::Properties properties_of(const board::Publication& publication) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(publication.published_at.time_since_epoch());
     properties.timestamp = static_cast<std::uint64_t>(seconds.count());
     properties.headers = {{"correlation_id", publication.correlation_id},
-                          {"idempotency_key", publication.correlation_id}};
+                          {"idempotency_key", publication.correlation_id},
+                          {"traceparent", publication.traceparent.empty() ? new_traceparent() : publication.traceparent}};
     return properties;
 }
 

@@ -128,8 +128,9 @@ void RabbitTopology::on_refused(const Error& error) {
     Item& item = items_[at_];
     last_problem_ = error.detail;
     if (item.role == Role::level && !item.replaced && is_code(error, "406")) {
-        report(item, "replaced by a queue of our own name");
-        *item.queue = board::fallback_level(*item.queue);
+        board::QueuePlan ours = board::fallback_level(*item.queue);
+        report(item, "replaced by our own " + ours.name);
+        *item.queue = std::move(ours);
         item.replaced = true;
         next();
     } else if (error.code == Errc::refused && !item.foreign) {

@@ -189,6 +189,9 @@ Result<std::vector<AmqpUrl>> parse_amqp_urls(std::string_view text) {
 std::string mask_url(std::string_view text) {
     std::string masked;
     auto begin = text.find("://");
+    if (begin == text.npos && text.contains('@')) {
+        return "***";
+    }
     masked += text.substr(0, begin);
     while (begin != text.npos) {
         // One URL ends where the next one's scheme begins, as far as one can know: a password may hold any other character.

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/trace_context.h"
 #include "base/utf8.h"
 #include "board/envelope.h"
 #include "board/json_text.h"
@@ -209,6 +210,9 @@ void HttpConnection::take_message() {
         return;
     }
     auto publication = board::seal(*message, std::move(*board), random_uuid(), random_uuid(), wall_now());
+    if (const std::string_view trace = header("traceparent"); is_traceparent(trace)) {
+        publication.traceparent = trace;
+    }
     accepted_ = R"({"event_id":")" + publication.event_id + R"(","correlation_id":)";
     board::json::append_quoted(accepted_, publication.correlation_id);
     accepted_ += '}';

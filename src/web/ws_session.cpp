@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "web/ws_session.h"
 
+#include <sys/socket.h>
+
 #include <utility>
 
 #include "base/clock.h"
@@ -130,6 +132,9 @@ void WsSession::on_event(const WsEvent& event) {
             break;
         case WsEvent::Kind::failure:
             close(event.code, event.payload);
+            // Nothing that follows is understood, the answer to our close frame neither. The end of our stream says that
+            // there is no need for one.
+            state_ = State::failed;
             break;
         case WsEvent::Kind::pong:
         case WsEvent::Kind::none:
@@ -199,8 +204,13 @@ void WsSession::close(std::uint16_t code, std::string_view reason) {
 }
 
 void WsSession::end_if_done() {
-    if (state_ == State::closed && backlog() == 0) {
+    if (backlog() > 0) {
+        return;
+    }
+    if (state_ == State::closed) {
         edge_.destroy(*this);
+    } else if (state_ == State::failed) {
+        ::shutdown(fd(), SHUT_WR);
     }
 }
 
@@ -233,6 +243,7 @@ void WsSession::on_sweep() {
             }
             break;
         case State::closing:
+        case State::failed:
         case State::closed:
             if (now - marked_ms_ >= kCloseMs) {
                 edge_.destroy(*this);

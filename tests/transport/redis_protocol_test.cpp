@@ -112,9 +112,9 @@ Status status_of(std::string_view bytes) {
 }
 
 TEST(CommitResult, FollowsTheReply) {
-    EXPECT_EQ(status_of(":1\r\n"), Status::fresh);
-    EXPECT_EQ(status_of(":2\r\n"), Status::duplicate);
-    EXPECT_EQ(status_of(":3\r\n"), Status::conflict);
+    EXPECT_EQ(status_of("*2\r\n:1\r\n:5\r\n"), Status::fresh);
+    EXPECT_EQ(status_of("*2\r\n:2\r\n:0\r\n"), Status::duplicate);
+    EXPECT_EQ(status_of("*2\r\n:3\r\n:1\r\n"), Status::conflict);
     EXPECT_EQ(status_of("-WRONGTYPE Operation\r\n"), Status::failed);
     EXPECT_EQ(status_of("-OOM command not allowed\r\n"), Status::unavailable);
     EXPECT_EQ(status_of("$-1\r\n"), Status::unavailable);

@@ -182,10 +182,10 @@ class EdgeTest : public testing::Test {
 
     Options options = test_options();
     Loop loop;
-    hub::Hub hub{loop, make_ws_encoder()};
+    telemetry::Metrics metrics;
+    hub::Hub hub{loop, make_ws_encoder(), metrics};
     FakeBus bus{hub};
     hub::SlowBudget slow_budget{256 << 10, 16 << 20};
-    telemetry::Metrics metrics;
     Readiness readiness;
     Pages pages{options};
     MemoryRateLimits rate_limits;
