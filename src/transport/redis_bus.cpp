@@ -123,6 +123,7 @@ void RedisBus::on_redis_up() {
 
 void RedisBus::on_redis_down(const Error& error) {
     readers_timer_.stop();
+    readers_away_ = false;
     on_state_(std::unexpected(error));
 }
 

@@ -48,7 +48,8 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override;
     void forget_attempts(const std::string& id) override;
 
-    bool is_up() const { return connection_.is_up(); }
+    /// Commits can be tried: Redis is there and, after an outage, the apps are too.
+    bool is_up() const { return connection_.is_up() && !readers_away_; }
     std::uint64_t reconnects() const { return connection_.reconnects(); }
 
   private:

@@ -153,8 +153,7 @@ def check_nothing_was_charged(pipeline, queues) -> None:
 
 
 def test_a_silent_redis_holds_everything_and_charges_nothing(own, whole_brokers, queues, board):
-    """The channel must carry everything once and in order. A socket may miss what was in flight: Redis carries out the commands that lay
-    in its buffers as soon as it wakes up, perhaps before the app listens again (catching up from the history is a later promise)."""
+    """Redis carries out the commands that lay in its buffers as soon as it wakes up; the app has kept its subscription."""
     pipeline = own()
     channel = ChannelListener(whole_brokers, pipeline.names)
     with pipeline.socket(board) as socket:
@@ -166,18 +165,13 @@ def test_a_silent_redis_holds_everything_and_charges_nothing(own, whole_brokers,
         before = len(listener.events)
         time.sleep(2)
         assert len(listener.events) == before < 1500 and not listener.errors
-        pipeline.worker.signal(signal.SIGSTOP)
         whole_brokers.redis.thaw()
         pipeline.app.wait_ready()
-        pipeline.worker.signal(signal.SIGCONT)
         send_stream(socket, board, 1500, 500, batch=50, pause=0.005)
-        check_stream(channel.wait(STREAM), STREAM)
-        wait_until(lambda: f"n{STREAM - 1}" in listener.actions(), what="the last message at the socket")
+        check_stream(listener.wait(STREAM), STREAM)
         time.sleep(0.3)
-        check_stream(channel.events, STREAM)
-        numbers = [int(action[1:]) for action in listener.actions()]
-        assert numbers == sorted(set(numbers)), "the socket saw something twice or out of order"
-        assert len(numbers) >= STREAM - 256, f"the socket missed more than one batch: {STREAM - len(numbers)}"
+        check_stream(listener.events, STREAM)
+        check_stream(channel.wait(STREAM), STREAM)
         assert not listener.errors
     channel.close()
     check_nothing_was_charged(pipeline, queues)
@@ -195,10 +189,8 @@ def test_a_killed_redis_holds_everything_and_charges_nothing(own, whole_brokers,
         pipeline.worker.wait_not_ready()
         time.sleep(2)
         assert len(listener.events) == 500 and not listener.errors
-        pipeline.worker.signal(signal.SIGSTOP)
         whole_brokers.redis.start_again()
         pipeline.app.wait_ready()
-        pipeline.worker.signal(signal.SIGCONT)
         pipeline.worker.wait_ready()
         send_stream(socket, board, 1500, 500, batch=50, pause=0.005)
         check_stream(listener.wait(STREAM), STREAM)

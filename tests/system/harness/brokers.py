@@ -143,10 +143,12 @@ class RabbitMq:
 
 
 class Redis:
-    """Append-only with fsync always: what it answered survives kill -9, so that tests may demand exactly once."""
+    """Append-only with fsync always: what it answered survives kill -9, so that tests may demand exactly once. Further `arguments`
+    win over ours."""
 
-    def __init__(self, folder: Path, tls: Path):
+    def __init__(self, folder: Path, tls: Path, arguments=()):
         self.folder = folder
+        self._arguments = arguments
         self.port, self.tls_port = free_ports(2)
         self.url = f"redis://127.0.0.1:{self.port}/2"
         self.tls_url = f"rediss://localhost:{self.tls_port}/2"
@@ -158,7 +160,7 @@ class Redis:
         self._child = Child(
             ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder, "--save", "", "--appendonly", "yes",
              "--appendfsync", "always", "--daemonize", "no", "--tls-port", self.tls_port, "--tls-cert-file", self._tls / "server.pem",
-             "--tls-key-file", self._tls / "server.key", "--tls-ca-cert-file", self._tls / "ca.pem", "--tls-auth-clients", "no"],
+             "--tls-key-file", self._tls / "server.key", "--tls-ca-cert-file", self._tls / "ca.pem", "--tls-auth-clients", "no", *self._arguments],
             env=clean_environment(HOME=self.folder), cwd=self.folder, stdout=self.folder / "out", stderr=self.folder / "out")
 
     def wait_ready(self) -> None:
@@ -198,11 +200,11 @@ class Redis:
 class Brokers:
     """The pair. `restore()` brings both back to normal after a test that hurt them."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, redis_arguments=()):
         self.tls = folder / "tls"
         make_certificates(self.tls)
         self.rabbitmq = RabbitMq(folder / "rabbitmq", self.tls)
-        self.redis = Redis(folder / "redis", self.tls)
+        self.redis = Redis(folder / "redis", self.tls, redis_arguments)
         self.ca_file = self.tls / "ca.pem"
 
     def start(self) -> None:
