@@ -104,7 +104,7 @@ class Broker {
     std::vector<std::string> heard_;
 };
 
-class AmqpConnectionTest : public ::testing::Test, public AmqpConnectionOwner, public AmqpChannelOwner {
+class TimedAmqpConnection : public ::testing::Test, public AmqpConnectionOwner, public AmqpChannelOwner {
   protected:
     AmqpOptions options() {
         AmqpOptions options;
@@ -148,7 +148,7 @@ class AmqpConnectionTest : public ::testing::Test, public AmqpConnectionOwner, p
     std::vector<AmqpMessage> messages;
 };
 
-TEST_F(AmqpConnectionTest, AnswersTheHandshakeAndCloses) {
+TEST_F(TimedAmqpConnection, AnswersTheHandshakeAndCloses) {
     const auto connection = opened(options());
     EXPECT_THAT(broker.heard(), ::testing::ElementsAre("10.11", "10.31", "10.40"));
 
@@ -164,7 +164,7 @@ TEST_F(AmqpConnectionTest, AnswersTheHandshakeAndCloses) {
     EXPECT_TRUE(losses.empty());
 }
 
-TEST_F(AmqpConnectionTest, ComesBackAfterALoss) {
+TEST_F(TimedAmqpConnection, ComesBackAfterALoss) {
     const auto connection = opened(options());
 
     broker.hang_up();
@@ -174,7 +174,7 @@ TEST_F(AmqpConnectionTest, ComesBackAfterALoss) {
     EXPECT_EQ(losses.size(), 1U);
 }
 
-TEST_F(AmqpConnectionTest, GivesUpASilentHandshakeAndTriesAgain) {
+TEST_F(TimedAmqpConnection, GivesUpASilentHandshakeAndTriesAgain) {
     AmqpConnection connection(loop, *this, options());
     connection.start();
     broker.accept();
@@ -185,7 +185,7 @@ TEST_F(AmqpConnectionTest, GivesUpASilentHandshakeAndTriesAgain) {
     EXPECT_TRUE(until([&] { return connected == 1; }));
 }
 
-TEST_F(AmqpConnectionTest, TakesTheNextBrokerAtOnce) {
+TEST_F(TimedAmqpConnection, TakesTheNextBrokerAtOnce) {
     auto two = options();
     two.brokers.insert(two.brokers.begin(), AmqpUrl{.endpoint = {.host = "127.0.0.1", .port = 1}});
     two.reconnect_initial = two.reconnect_max = 1h;
@@ -195,7 +195,7 @@ TEST_F(AmqpConnectionTest, TakesTheNextBrokerAtOnce) {
     EXPECT_EQ(losses.size(), 1U);
 }
 
-TEST_F(AmqpConnectionTest, SaysWhatTheBrokerSaidWhenItClosed) {
+TEST_F(TimedAmqpConnection, SaysWhatTheBrokerSaidWhenItClosed) {
     const auto connection = opened(options());
 
     broker.begin(10, 50).u16(320).short_string("CONNECTION_FORCED - shutdown").u32(0);
@@ -206,7 +206,7 @@ TEST_F(AmqpConnectionTest, SaysWhatTheBrokerSaidWhenItClosed) {
     EXPECT_TRUE(until([&] { return broker.has_heard("10.51"); }));
 }
 
-TEST_F(AmqpConnectionTest, SendsHeartbeatsAndMissesThem) {
+TEST_F(TimedAmqpConnection, SendsHeartbeatsAndMissesThem) {
     AmqpConnection connection(loop, *this, options());
     connection.start();
     broker.welcome(1);
@@ -216,7 +216,7 @@ TEST_F(AmqpConnectionTest, SendsHeartbeatsAndMissesThem) {
     EXPECT_EQ(losses[0].code, Errc::timeout);
 }
 
-TEST_F(AmqpConnectionTest, DropsABrokerThatBreaksTheProtocol) {
+TEST_F(TimedAmqpConnection, DropsABrokerThatBreaksTheProtocol) {
     for (const std::string& bytes : {std::string("HTTP/1.1 400\r\n"), amqp::qos(9, 1), amqp::channel_open(0)}) {
         losses.clear();
         connected = 0;
@@ -229,7 +229,7 @@ TEST_F(AmqpConnectionTest, DropsABrokerThatBreaksTheProtocol) {
     }
 }
 
-TEST_F(AmqpConnectionTest, TellsThatItIsBlocked) {
+TEST_F(TimedAmqpConnection, TellsThatItIsBlocked) {
     const auto connection = opened(options());
 
     broker.begin(10, 60).short_string("low on memory");
@@ -242,7 +242,7 @@ TEST_F(AmqpConnectionTest, TellsThatItIsBlocked) {
     EXPECT_EQ(blocked, (std::vector<bool>{true, false}));
 }
 
-TEST_F(AmqpConnectionTest, AnswersARequestWithTheChannelsEnd) {
+TEST_F(TimedAmqpConnection, AnswersARequestWithTheChannelsEnd) {
     const auto connection = opened(options());
     AmqpChannel channel(loop, *connection, *this);
     channel.open([](const auto&) {});
@@ -264,7 +264,7 @@ TEST_F(AmqpConnectionTest, AnswersARequestWithTheChannelsEnd) {
     EXPECT_TRUE(until([&] { return broker.has_heard("20.41"); }));
 }
 
-TEST_F(AmqpConnectionTest, DropsABrokerThatDoesNotAnswer) {
+TEST_F(TimedAmqpConnection, DropsABrokerThatDoesNotAnswer) {
     const auto connection = opened(options());
     AmqpChannel channel(loop, *connection, *this);
 
@@ -276,7 +276,7 @@ TEST_F(AmqpConnectionTest, DropsABrokerThatDoesNotAnswer) {
     EXPECT_EQ(losses.size(), 1U);
 }
 
-TEST_F(AmqpConnectionTest, PutsAMessageTogetherByteByByte) {
+TEST_F(TimedAmqpConnection, PutsAMessageTogetherByteByByte) {
     const auto connection = opened(options());
     AmqpChannel channel(loop, *connection, *this);
     channel.open([](const auto&) {});
@@ -301,7 +301,7 @@ TEST_F(AmqpConnectionTest, PutsAMessageTogetherByteByByte) {
     EXPECT_EQ(messages[0].body, "abcdef");
 }
 
-class ConfirmChannelTest : public AmqpConnectionTest {
+class ConfirmChannelTest : public TimedAmqpConnection {
   protected:
     void SetUp() override {
         connection = opened(options());
