@@ -64,8 +64,7 @@ bool EventLog::arrive(std::size_t reader, std::uint64_t number, Instant now) {
 std::string EventLog::json(std::uint64_t refused) const {
     const std::chrono::duration<double> seconds = span_.end - span_.measured;
     // An event counts once, however many read it.
-    const double readers_of_an_event =
-        std::max(1.0, static_cast<double>(seen_.size()) / static_cast<double>(boards_));
+    const double readers_of_an_event = std::max(1.0, static_cast<double>(seen_.size()) / static_cast<double>(boards_));
     const double deliveries_per_s = static_cast<double>(arrived_measured_) / seconds.count();
     std::array<char, 512> line{};
     std::snprintf(line.data(), line.size(),

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Measures the whole pipeline beside its floor, on this machine alone, and writes bench/results/pipeline.md.
+
+Private RabbitMQ and Redis, one worker, one app with one loop. For each scenario boardbus and the floor program (bench/probe_floor.cpp)
+take turns, so that a change of the machine's mood meets both. bench/README.md says how to read the result.
+SPDX-License-Identifier: Apache-2.0
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RUNS = ROOT / "build/bench-run"
+RESULT = ROOT / "bench/results/pipeline.md"
+PROGRAMS = ("boardbus", "bench_load", "bench_floor")
+
+# Both move about 400 bytes through the queue: a floor message of that size, or an event whose envelope has that size.
+FLOOR_BYTES = 400
+PAYLOAD_BYTES = 44
+
+# As deploy/ runs it; without rewrites of the file in the middle of a run.
+REDIS_ARGUMENTS = ("--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    queue: str
+    rate: int  # Events per second; 0: saturation.
+
+    def __str__(self):
+        return f"{self.queue}, {f'{self.rate:,} events/s' if self.rate else 'saturation'}"
+
+
+SCENARIOS = [Scenario(queue, rate) for queue in ("quorum", "classic") for rate in (0, 500, 2000)]
+
+
+class NotMeasured(Exception):
+    """A run is worth nothing: why."""
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5, help="runs of boardbus and of the floor for each scenario (default 5)")
+    parser.add_argument("--seconds", type=float, default=10, help="measured time of a run (default 10)")
+    parser.add_argument("--warmup", type=float, default=2, help="time before it (default 2)")
+    parser.add_argument("--window", type=int, default=256, help="events on their way at saturation (default 256)")
+    parser.add_argument("--quick", action="store_true", help="one pair of short runs, to see that it works; writes no result")
+    parser.add_argument("--build", type=pathlib.Path, help="where the programs are (default: build them in build/release)")
+    options = parser.parse_args()
+    if options.pairs < 1 or options.seconds <= 0 or options.warmup < 0 or options.window < 1:
+        parser.error("--pairs and --window must be at least 1, --seconds more than 0, --warmup not less than 0")
+    if options.quick:
+        options.pairs, options.seconds, options.warmup = 1, 1.5, 0.5
+    return options
+
+
+def run_probe(options, program, *arguments) -> dict:
+    """One run of bench_load or bench_floor: its report."""
+    command = [options.build / program, "--seconds", options.seconds, "--warmup", options.warmup, *arguments]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=options.seconds + options.warmup + 60)
+    if done.returncode != 0:
+        raise NotMeasured(f"{program} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+    report = json.loads(done.stdout)
+    for trouble in ("missing", "duplicates", "refused"):
+        if report[trouble]:
+            raise NotMeasured(f"{program}: {report[trouble]} events {trouble}: {done.stdout.strip()}")
+    return report
+
+
+def flush_redis(brokers) -> None:
+    """Each run begins without the keys of the ones before it; scripts stay loaded."""
+    with socket.create_connection(("127.0.0.1", brokers.redis.port), timeout=10) as sock:
+        sock.sendall(b"FLUSHALL SYNC\r\n")
+        if not sock.recv(64).startswith(b"+OK"):
+            raise NotMeasured("Redis did not take FLUSHALL")
+
+
+class Pair:
+    """One app and one worker on queues of their own."""
+
+    def __init__(self, options, brokers, queue: str):
+        from harness import brokers as broker_names
+        from harness.processes import Boardbus
+        self._options, self._brokers = options, brokers
+        settings = {"EVENT_TRANSPORT": "rabbitmq", "RABBITMQ_URL": brokers.rabbitmq.url, "REDIS_URL": brokers.redis.url, "THREADS": "1",
+                    "RABBITMQ_QUEUE_TYPE": queue, **broker_names.isolated_names().environment()}
+        self._processes = [Boardbus(command, RUNS / queue, settings) for command in ("worker", "app")]
+        try:
+            for process in self._processes:
+                process.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def measure_boardbus(self, scenario: Scenario) -> dict:
+        from harness.processes import TOKEN
+        # A socket may have 64 messages without an answer: four writers fill the window of 256. A writer hears its own board, too;
+        # with a reader and a board for each, every event is delivered twice whatever their number.
+        pairs = 1 if scenario.rate else max(1, min(8, self._options.window // 64))
+        return run_probe(self._options, "bench_load", "--url", f"http://127.0.0.1:{self._processes[1].port}", "--token", TOKEN,
+                         "--boards", pairs, "--writers", pairs, "--readers", pairs, "--rate", scenario.rate,
+                         "--window", self._options.window, "--payload-bytes", PAYLOAD_BYTES)
+
+    def measure_floor(self, scenario: Scenario) -> dict:
+        return run_probe(self._options, "bench_floor", "--amqp-url", self._brokers.rabbitmq.url, "--redis-url", self._brokers.redis.url,
+                         "--queue", scenario.queue, "--rate", scenario.rate, "--window", self._options.window, "--bytes", FLOOR_BYTES)
+
+    def end(self) -> None:
+        for process in reversed(self._processes):
+            process.cleanup()
+
+    def kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+
+def measure(options, brokers) -> dict:
+    """Scenario to ([reports of boardbus], [reports of the floor])."""
+    results = {}
+    for queue in dict.fromkeys(scenario.queue for scenario in SCENARIOS):
+        pair = Pair(options, brokers, queue)
+        try:
+            for scenario in (one for one in SCENARIOS if one.queue == queue):
+                results[scenario] = ([], [])
+                for number in range(options.pairs):
+                    for reports, probe in zip(results[scenario], (pair.measure_boardbus, pair.measure_floor)):
+                        flush_redis(brokers)
+                        reports.append(probe(scenario))
+                    ours, floor = (reports[-1] for reports in results[scenario])
+                    print(f"{scenario}, pair {number + 1}: boardbus {brief(ours)} | floor {brief(floor)}", flush=True)
+            pair.end()
+        except BaseException:
+            pair.kill()
+            raise
+    return results
+
+
+def brief(report: dict) -> str:
+    latency = report["latency_us"]
+    return f"{report['events_per_s']:,.0f}/s p50 {latency['p50'] / 1000:.2f} ms p99 {latency['p99'] / 1000:.2f} ms"
+
+
+def spread(values, form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def row(scenario: Scenario, what: str, form: str, results, value) -> str:
+    ours, floor = ([value(report) for report in reports] for reports in results)
+    ratios = [one / other for one, other in zip(ours, floor)]
+    return f"| {scenario} | {what} | {spread(ours, form)} | {spread(floor, form)} | {spread(ratios, '.2f')} |"
+
+
+def table(results: dict) -> str:
+    lines = ["| Scenario | | boardbus | floor | boardbus / floor |", "|---|---|---|---|---|"]
+    for scenario, reports in results.items():
+        if not scenario.rate:
+            lines.append(row(scenario, "events/s", ",.0f", reports, lambda report: report["events_per_s"]))
+        else:
+            for quantile in ("p50", "p99"):
+                lines.append(row(scenario, f"{quantile}, ms", ".2f", reports, lambda report: report["latency_us"][quantile] / 1000))
+    return "\n".join(lines)
+
+
+def said(*command) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def processor() -> str:
+    models = [line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+              if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def facts(options, brokers, load_before: str) -> str:
+    changed = " with uncommitted changes" if said("git", "status", "--porcelain", "--untracked-files=no") else ""
+    return "\n".join(f"- {name}: {value}" for name, value in {
+        "Machine": f"{os.cpu_count()} cores, {processor()}; {platform.system()} {platform.release()}",
+        "Load average before the first run": load_before,
+        "Brokers' data on": said("findmnt", "-n", "-o", "FSTYPE", "-T", str(RUNS)),
+        "RabbitMQ": brokers.rabbitmq.ctl("version").strip(),
+        "Redis": f"{said('redis-server', '--version').split()[2].removeprefix('v=')}, {' '.join(REDIS_ARGUMENTS)}",
+        "boardbus": f"{said(str(options.build / 'boardbus'), 'version').removeprefix('boardbus ')}, {said('git', 'rev-parse', '--short', 'HEAD')}{changed}",
+        "Runs": f"{options.pairs} pairs for each row, {options.seconds:g} s each after {options.warmup:g} s, "
+                f"{options.window} events on their way at saturation",
+        "Command": f"`{shlex.join(['./dev', 'bench', *sys.argv[1:]])}`",
+        "Date": datetime.date.today().isoformat(),
+    }.items())
+
+
+def write_result(options, brokers, results, load_before: str) -> None:
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(
+        "# The pipeline beside its floor\n\n"
+        "Written by `./dev bench`; bench/README.md says what the numbers mean. Each cell: the median and, in brackets, the lowest and the\n"
+        "highest run; the last column: the same of the quotients of neighbouring runs.\n\n"
+        f"{table(results)}\n\n{facts(options, brokers, load_before)}\n")
+    print(f"written: {RESULT.relative_to(ROOT)}")
+
+
+def build(options) -> bool:
+    """Makes sure that the programs are there: builds them, unless the caller says where they are."""
+    if options.build is None:
+        options.build = ROOT / "build/release"
+        return subprocess.run([ROOT / "dev", "build", *PROGRAMS]).returncode == 0
+    options.build = options.build.resolve()
+    missing = [name for name in PROGRAMS if not (options.build / name).exists()]
+    if missing:
+        print(f"not built in {options.build}: {', '.join(missing)}", file=sys.stderr)
+    return not missing
+
+
+def interrupted(number, _):
+    raise NotMeasured(f"stopped by {signal.Signals(number).name}")
+
+
+def main() -> int:
+    options = parse_arguments()
+    if not build(options):
+        return 1
+    os.environ["BOARDBUS_BIN"] = str(options.build / "boardbus")
+    sys.path.insert(0, str(ROOT / "tests/system"))
+    sys.dont_write_bytecode = True
+    from harness.brokers import Brokers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    load_before = " ".join(f"{load:.2f}" for load in os.getloadavg())
+    shutil.rmtree(RUNS, ignore_errors=True)
+    RUNS.mkdir(parents=True)
+    brokers = Brokers(RUNS, REDIS_ARGUMENTS)
+    try:
+        print("starting RabbitMQ and Redis (about 8 s)", flush=True)
+        brokers.start()
+        results = measure(options, brokers)
+        print(f"\n{table(results)}\n", flush=True)
+        if not options.quick:
+            write_result(options, brokers, results, load_before)
+        return 0
+    except (NotMeasured, AssertionError) as reason:
+        print(f"not measured: {reason}; logs are in {RUNS.relative_to(ROOT)}", file=sys.stderr)
+        return 1
+    finally:
+        brokers.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
