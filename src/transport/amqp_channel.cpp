@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "telemetry/log.h"
+
 namespace boardbus::transport {
 
 AmqpChannel::AmqpChannel(Loop& loop, AmqpConnection& connection, AmqpChannelOwner& owner)
@@ -184,6 +186,10 @@ void AmqpChannel::on_header(std::string_view payload) {
     if (!header) {
         connection_.drop(header.error());
         return;
+    }
+    if (header->headers_lost) {
+        telemetry::log(telemetry::Level::warn, "message_headers_lost",
+                       {{"message_id", header->properties.message_id.value_or("")}, {"reason", "not AMQP 0-9-1"}});
     }
     message_.properties = std::move(header->properties);
     message_.oversized = header->body_size > kBodyMax;

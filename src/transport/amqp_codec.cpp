@@ -99,7 +99,14 @@ Result<ContentHeader> decode_header(std::string_view payload) {
             return;
         }
         if constexpr (std::is_same_v<T, Table>) {
-            property = in.table();
+            // Its length says where it ends, whatever is in it.
+            Reader headers(in.rest());
+            in.long_string();
+            property = headers.table();
+            header.headers_lost = headers.failed();
+            if (header.headers_lost) {
+                property.clear();
+            }
         } else if constexpr (std::is_same_v<T, std::optional<std::string>>) {
             property = in.short_string();
         } else if constexpr (std::is_same_v<T, std::optional<std::uint8_t>>) {

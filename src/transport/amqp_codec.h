@@ -65,7 +65,9 @@ struct Properties {
 struct ContentHeader {
     std::uint64_t body_size = 0;
     Properties properties;
+    bool headers_lost = false;  ///< The table of headers makes no sense and is left out; all else is as it came.
 };
+/// Errors: invalid, only where the frame itself is broken: an error costs the connection, and the message would come back.
 Result<ContentHeader> decode_header(std::string_view payload);
 
 // What we say. Each returns one finished frame, publish() several.

@@ -9,6 +9,7 @@ namespace boardbus::transport::amqp {
 namespace {
 
 // Tables within tables: RabbitMQ itself nests x-death two deep; 32 leaves room for anybody and little for an attack on the stack.
+// What stands deeper is not refused, only not read: a message that a queue holds would come back for ever.
 constexpr int kDepthMax = 32;
 
 template <typename T>
@@ -135,8 +136,14 @@ void Writer::value(const Value& any) {
     std::visit(
         [this](const auto& value) {
             using T = std::remove_cvref_t<decltype(value)>;
-            static_assert(kKind<T> != 0);
-            out_.push_back(kKind<T>);
+            if constexpr (std::is_same_v<T, Unread>) {
+                out_.push_back(value.kind);
+                long_string(value.bytes);
+                return;
+            } else {
+                static_assert(kKind<T> != 0);
+                out_.push_back(kKind<T>);
+            }
             if constexpr (std::is_same_v<T, float>) {
                 u32(std::bit_cast<std::uint32_t>(value));
             } else if constexpr (std::is_same_v<T, double>) {
@@ -216,7 +223,6 @@ std::string_view Reader::long_string() {
 Table Reader::table(int depth) {
     Table table;
     Reader inner(long_string());
-    failed_ = failed_ || depth > kDepthMax;
     while (!failed_ && !inner.in_.empty()) {
         // Two statements: the order in which the arguments of a call are evaluated is not defined.
         std::string name = inner.short_string();
@@ -232,7 +238,6 @@ Table Reader::table(int depth) {
 Array Reader::array(int depth) {
     Array array;
     Reader inner(long_string());
-    failed_ = failed_ || depth > kDepthMax;
     while (!failed_ && !inner.in_.empty()) {
         array.push_back(inner.value(depth));
         failed_ = inner.failed_;
@@ -244,7 +249,11 @@ Array Reader::array(int depth) {
 }
 
 Value Reader::value(int depth) {
-    switch (static_cast<char>(u8())) {
+    const char kind = static_cast<char>(u8());
+    if (depth == kDepthMax && (kind == 'A' || kind == 'F')) {
+        return Unread{kind, std::string(long_string())};
+    }
+    switch (kind) {
         case 'V':
             return {};
         case 't':

@@ -38,10 +38,17 @@ struct Bytes {
     bool operator==(const Bytes&) const = default;
 };
 
+/// A table or array that stands too deep to be read: kept as its bytes, so that a copy passes it on as it came.
+struct Unread {
+    char kind = 'F';  ///< `F` or `A`.
+    std::string bytes;
+    bool operator==(const Unread&) const = default;
+};
+
 struct Value {
     std::variant<std::monostate, bool, std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t,
                  std::uint32_t, std::int64_t, std::uint64_t, float, double, Decimal, std::string, Bytes, Timestamp,
-                 Array, Table>
+                 Array, Table, Unread>
         of;
 
     Value() = default;
