@@ -294,10 +294,13 @@ void AmqpConnection::lose(const Error& error) {
         wait = backoff_.next(random_unit());
     }
     reconnect_.start(wait);
-    if (std::exchange(blocked_, false)) {
+    // To a channel a broker that goes away has refused nothing, whatever it said when it went.
+    const bool was_blocked = std::exchange(blocked_, false);
+    end_channels({error.code == Errc::refused ? Errc::unavailable : error.code, error.detail});
+    // After the channels: nobody is to publish into one that is about to end.
+    if (was_blocked) {
         owner_.on_blocked(false);
     }
-    end_channels(error);
     owner_.on_disconnected(error);
 }
 

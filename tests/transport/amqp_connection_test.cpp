@@ -242,6 +242,22 @@ TEST_F(TimedAmqpConnection, TellsThatItIsBlocked) {
     EXPECT_EQ(blocked, (std::vector<bool>{true, false}));
 }
 
+TEST_F(TimedAmqpConnection, EndsTheChannelsOfALostConnectionBeforeItsBlock) {
+    const auto connection = opened(options());
+    AmqpChannel channel(loop, *connection, *this);
+    std::optional<std::size_t> hearings;  // Of the owner, when the channel heard.
+    channel.open([&](const auto&) { hearings = blocked.size(); });
+    broker.begin(10, 60).short_string("low on memory");
+    broker.say(0);
+    ASSERT_TRUE(until([&] { return connection->is_blocked(); }));
+
+    broker.hang_up();
+
+    ASSERT_TRUE(until([&] { return !losses.empty(); }));
+    EXPECT_EQ(hearings, 1U);
+    EXPECT_EQ(blocked, (std::vector<bool>{true, false}));
+}
+
 TEST_F(TimedAmqpConnection, AnswersARequestWithTheChannelsEnd) {
     const auto connection = opened(options());
     AmqpChannel channel(loop, *connection, *this);
@@ -262,6 +278,20 @@ TEST_F(TimedAmqpConnection, AnswersARequestWithTheChannelsEnd) {
     EXPECT_EQ(channel_losses.size(), 1U);
     EXPECT_TRUE(connection->is_open());
     EXPECT_TRUE(until([&] { return broker.has_heard("20.41"); }));
+}
+
+TEST_F(TimedAmqpConnection, ABrokerThatGoesAwayHasRefusedNoRequest) {
+    const auto connection = opened(options());
+    AmqpChannel channel(loop, *connection, *this);
+    std::optional<Result<amqp::Method>> answer;
+    channel.open([&](auto got) { answer = std::move(got); });
+
+    broker.begin(10, 50).u16(320).short_string("CONNECTION_FORCED - shutdown").u32(0);
+    broker.say(0);
+
+    ASSERT_TRUE(until([&] { return answer.has_value(); }));
+    EXPECT_EQ(answer->error().code, Errc::unavailable);
+    EXPECT_EQ(losses[0].code, Errc::refused);
 }
 
 TEST_F(TimedAmqpConnection, DropsABrokerThatDoesNotAnswer) {
