@@ -35,6 +35,9 @@ std::string board_at_a_glance(std::string_view body) {
     return end == rest.npos || rest[end] != '"' ? std::string() : std::string(rest.substr(0, end));
 }
 
+/// One that was handed out before: perhaps to a worker that died of it.
+bool is_suspect(const board::Delivery& delivery) { return delivery.redelivered; }
+
 telemetry::WorkerOutcome outcome_of(Status status) {
     switch (status) {
         case Status::duplicate:
@@ -100,6 +103,10 @@ void DeliveryPump::on_deliveries(std::vector<board::Delivery> deliveries) {
 }
 
 void DeliveryPump::on_source_reset() {
+    if (head_counted_ && !under_way_) {
+        // It goes back to its queue, but nobody has died of it.
+        bus_.forget_attempts(attempt_id(in_hand_.front()));
+    }
     in_hand_.clear();
     head_counted_ = false;
     ++epoch_;
@@ -120,30 +127,44 @@ bool DeliveryPump::next_step() {
     if (under_way_ || stopping_ || in_hand_.empty() || again_.running()) {
         return false;
     }
-    const auto suspect = [](const board::Delivery& delivery) { return delivery.redelivered; };
-    if (suspect(in_hand_.front()) && !head_counted_) {
+    if (is_suspect(in_hand_.front()) && !head_counted_) {
         count_suspect();
     } else if (head_counted_ || holding()) {
         // A suspect goes alone; after an outage one commit is the scout for all the others.
         commit_front(1);
     } else {
-        const auto end = std::ranges::find_if(in_hand_, suspect);
-        const auto count = static_cast<std::size_t>(end - in_hand_.begin());
-        commit_front(std::min(count, options_.batch_max));
+        commit_front(next_batch());
     }
     return !under_way_;
 }
 
+/// How many at the front can go together: at least one, and no suspect.
+std::size_t DeliveryPump::next_batch() const {
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+    for (const board::Delivery& delivery : in_hand_) {
+        bytes += delivery.body.size();
+        if (count == options_.batch_max || is_suspect(delivery) || (count > 0 && bytes > options_.batch_bytes_max)) {
+            break;
+        }
+        ++count;
+    }
+    return count;
+}
+
 void DeliveryPump::count_suspect() {
     under_way_ = true;
-    bus_.count_attempt(attempt_id(in_hand_.front()), [this, epoch = epoch_](const Result<std::int64_t>& attempts) {
+    const std::string id = attempt_id(in_hand_.front());
+    bus_.count_attempt(id, [this, id, epoch = epoch_](const Result<std::int64_t>& attempts) {
         under_way_ = false;
         if (epoch != epoch_ || stopping_) {
-            // The head that was counted has gone back to its queue.
-        } else if (!attempts && options_.on_outage == OnOutage::pause) {
+            // The head that was counted goes back to its queue, and nobody has died of it.
+            bus_.forget_attempts(id);
+        } else if (!attempts && options_.on_outage == OnOutage::pause && attempts.error().code != Errc::refused) {
             hold(attempts.error().detail);
         } else if (!attempts) {
-            head_counted_ = true;  // The commit will find the same outage and charge it.
+            // An outage: the commit will find it, too, and charge it. A refusal: of this one counter, and would not end.
+            head_counted_ = true;
         } else if (*attempts >= options_.crashes_max) {
             const board::Delivery delivery = std::move(in_hand_.front());
             in_hand_.pop_front();
@@ -190,6 +211,8 @@ void DeliveryPump::commit_front(std::size_t count) {
         under_way_ = false;
         if (epoch == epoch_) {
             on_committed(std::move(pending), results, begun);
+        } else if (is_suspect(pending.front().delivery)) {
+            bus_.forget_attempts(attempt_id(pending.front().delivery));
         }
         step_done();
     });
@@ -259,6 +282,8 @@ void DeliveryPump::hold(const std::string& why) {
         telemetry::log(Level::warn, "hold_released", {{"in_hand", static_cast<std::int64_t>(in_hand_.size())}});
         started_ = false;
         source_.release();
+        // Now, though the source may take its time: a commit that succeeded meanwhile would end the hold, and nobody would start again.
+        on_source_reset();
     }
     again_.start(backoff_.next(random_unit()));
 }

@@ -36,6 +36,9 @@ struct DeliveryPumpOptions {
     /// A hold this long gives the deliveries back, before the broker's consumer timeout (30 min) would cut the channel.
     std::chrono::minutes hold_release{20};
     std::size_t batch_max = 256;  ///< Commits in one round trip; the prefetch bounds what is in hand.
+    /// Bodies in one round trip, beyond the first. Redis publishes a batch in one breath: whatever it writes for a subscriber must stay
+    /// far below its own limit (client-output-buffer-limit pubsub, 32 MiB), or it throws the app out and the events are lost to it.
+    std::size_t batch_bytes_max = std::size_t{4} << 20;
     std::int64_t crashes_max = 3;
 };
 
@@ -69,6 +72,7 @@ class DeliveryPump final : public board::DeliverySink {
     void pump();
     bool next_step();
     void count_suspect();
+    std::size_t next_batch() const;
     void commit_front(std::size_t count);
     void on_committed(std::vector<Pending> batch, const std::vector<board::CommitResult>& results, Instant begun);
     void settle(const board::Delivery& delivery, board::Verdict verdict);

@@ -39,7 +39,9 @@ struct FakeBus final : board::ActivityBus {
         done(away ? Result<void>(fail(Errc::unavailable, "refused")) : Result<void>());
     }
     void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override {
-        done(away ? Result<std::int64_t>(fail(Errc::unavailable, "refused")) : Result<std::int64_t>(++attempts[id]));
+        done(away       ? Result<std::int64_t>(fail(Errc::unavailable, "refused"))
+             : no_count ? Result<std::int64_t>(fail(Errc::refused, "no integer"))
+                        : Result<std::int64_t>(++attempts[id]));
     }
     void forget_attempts(const std::string& id) override { attempts.erase(id); }
 
@@ -56,6 +58,7 @@ struct FakeBus final : board::ActivityBus {
     std::vector<std::vector<std::string>> batches;
     std::vector<Task> waiting;
     bool away = false;
+    bool no_count = false;
     bool late = false;
     int probes = 0;
 
@@ -70,7 +73,9 @@ struct FakeSource final : board::DeliverySource {
     }
     void release() override {
         ++releases;
-        sink->on_source_reset();
+        if (!slow) {
+            sink->on_source_reset();
+        }
     }
     void settle(std::uint64_t tag, Verdict verdict) override { settled.emplace_back(tag, std::move(verdict)); }
 
@@ -86,6 +91,7 @@ struct FakeSource final : board::DeliverySource {
     std::vector<std::pair<std::uint64_t, Verdict>> settled;
     int starts = 0;
     int releases = 0;
+    bool slow = false;  // Takes its time to give things back.
 };
 
 board::Delivery delivery(std::uint64_t tag, const std::string& board, std::int64_t retries = 0) {
@@ -257,6 +263,57 @@ TEST_F(PumpTest, BuriesWhatKilledThreeWorkersWithoutReadingIt) {
     EXPECT_EQ(source.settled[0].second.event_id, "event-1");
 }
 
+TEST_F(PumpTest, ForgetsTheCountOfASuspectThatGoesBackToItsQueueWithoutACrash) {
+    start();
+    auto suspect = delivery(1, "b1");
+    suspect.redelivered = true;
+
+    bus.late = true;
+    pump.on_deliveries({suspect});
+    EXPECT_EQ(bus.attempts["event-1"], 1);
+    pump.on_source_reset();
+    bus.waiting[0]();  // The connection was lost under the commit.
+    EXPECT_THAT(bus.attempts, IsEmpty());
+
+    bus.late = false;
+    bus.answers["b1"] = CommitResult::Status::unavailable;
+    pump.on_deliveries({suspect});
+    ASSERT_TRUE(pump.holding());
+    EXPECT_EQ(bus.attempts["event-1"], 1);
+    pump.on_source_reset();  // It was lost in a hold.
+
+    EXPECT_THAT(bus.attempts, IsEmpty());
+}
+
+TEST_F(PumpTest, HandlesASuspectWhoseCounterIsBroken) {
+    start();
+    bus.no_count = true;
+    auto suspect = delivery(1, "b1");
+    suspect.redelivered = true;
+
+    pump.on_deliveries({suspect});
+
+    EXPECT_FALSE(pump.holding());
+    EXPECT_THAT(source.settled_tags(), ElementsAre(1));
+}
+
+TEST_F(PumpTest, BoundsTheBytesOfABatch) {
+    DeliveryPump small(loop, bus, source, metrics,
+                       {.retry = {}, .batch_bytes_max = 2 * delivery(1, "b1").body.size()});
+    small.start();
+    bus.late = true;
+    small.on_deliveries({delivery(1, "b1")});
+    bus.late = false;
+    auto large = delivery(5, "b2");
+    large.body += std::string(5000, ' ');
+    small.on_deliveries({delivery(2, "b1"), delivery(3, "b2"), delivery(4, "b3"), large});
+
+    bus.waiting[0]();
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b1"), ElementsAre("b1", "b2"), ElementsAre("b3"), ElementsAre("b2")));
+    EXPECT_THAT(source.settled_tags(), ElementsAre(1, 2, 3, 4, 5));
+}
+
 TEST_F(PumpTest, IgnoresTheAnswerForDeliveriesThatWentBackToTheQueue) {
     start();
     bus.late = true;
@@ -283,6 +340,26 @@ TEST_F(PumpTest, GivesTheDeliveriesBackWhenTheHoldLastsTooLong) {
     }
 
     EXPECT_EQ(source.starts, 2);
+    EXPECT_THAT(source.settled, IsEmpty());
+}
+
+TEST_F(PumpTest, StartsASourceAgainThatIsSlowToTakeItsDeliveriesBack) {
+    DeliveryPump impatient(loop, bus, source, metrics,
+                           {.retry = {}, .hold_initial = 1ms, .hold_most = 1ms, .hold_release = 0min});
+    impatient.start();
+    source.slow = true;
+    bus.away = true;
+    impatient.on_deliveries(three());
+    loop.turn(20ms);
+    ASSERT_EQ(source.releases, 1);
+
+    bus.away = false;
+    for (int i = 0; i < 3 && source.starts < 2; ++i) {
+        loop.turn(20ms);
+    }
+
+    EXPECT_EQ(source.starts, 2);
+    EXPECT_FALSE(impatient.holding());
     EXPECT_THAT(source.settled, IsEmpty());
 }
 
