@@ -144,7 +144,9 @@ void Edge::replace(Session& old, std::unique_ptr<Session> next) {
     Place& place = places_[old.place_];
     next->place_ = old.place_;
     ++place.generation;
-    loop_.modify(next->fd(), EPOLLIN, *next);
+    // Not modify(): this turn may have read another event for `old`, and the loop would bring it to a dead object.
+    loop_.remove(next->fd(), old);
+    loop_.add(next->fd(), EPOLLIN, *next);
     place.session = std::move(next);
 }
 

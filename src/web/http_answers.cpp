@@ -173,7 +173,12 @@ void HttpConnection::open_stream() {
         }
         boards_.push_back(std::move(*board));
     } else {
-        boards_ = query_values(query_, "board", kStreamBoardsMax);
+        boards_ = query_values(query_, "board", kStreamBoardsMax + 1);
+        if (boards_.size() > kStreamBoardsMax) {
+            // To serve some of them would leave out the others in silence.
+            fail_with(400, "board: at most 64 of them");
+            return;
+        }
         std::erase(boards_, "");
         std::sort(boards_.begin(), boards_.end());
         boards_.erase(std::unique(boards_.begin(), boards_.end()), boards_.end());

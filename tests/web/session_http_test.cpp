@@ -123,6 +123,58 @@ TEST_F(HttpSessionTest, StreamsAllBoardsAsChunksOrSome) {
     EXPECT_EQ(other.now(), "");
 }
 
+TEST_F(HttpSessionTest, RefusesMoreBoardsThanAStreamCanName) {
+    std::string boards;
+    for (int i = 0; i < 64; ++i) {
+        boards += "&board=" + std::to_string(i);
+    }
+
+    EXPECT_THAT(ask(get("/sse/activity?token=secret" + boards)), HasSubstr(" 200 "));
+    EXPECT_THAT(ask(get("/sse/activity?token=secret&board=one-more" + boards)), HasSubstr(" 400 "));
+}
+
+/// A bus whose answers come as input of the loop, like a broker's.
+class BusSocket final : public Watcher {
+  public:
+    BusSocket(Loop& loop, FakeBus& bus) : loop_(loop), bus_(bus) {
+        int pair[2];
+        EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        ours_.reset(pair[0]);
+        theirs_.reset(pair[1]);
+        loop_.add(ours_.get(), EPOLLIN, *this);
+    }
+    ~BusSocket() { loop_.remove(ours_.get(), *this); }
+
+    void answer() const { EXPECT_EQ(::send(theirs_.get(), "x", 1, 0), 1); }
+    void on_ready(std::uint32_t) override {
+        char byte = 0;
+        EXPECT_EQ(::recv(ours_.get(), &byte, 1, 0), 1);
+        bus_.answer_all();
+    }
+
+  private:
+    Loop& loop_;
+    FakeBus& bus_;
+    UniqueFd ours_;
+    UniqueFd theirs_;
+};
+
+TEST_F(HttpSessionTest, AConnectionThatBecomesAStreamInTheTurnOfItsEndIsNotCalledAgain) {
+    bus.keeping = true;
+    BusSocket broker(loop, bus);
+    Client client = connect();
+    client.send(post(R"({"action":"a"})") + get("/sse/activity?token=secret"));
+    client.now();
+
+    // One turn reads both: the answer, which lets the stream begin, and the end of the client.
+    broker.answer();
+    client.hang_up();
+    loop.turn(std::chrono::milliseconds(10));
+    loop.turn(std::chrono::milliseconds(10));
+
+    EXPECT_EQ(edge().session_count(), 0U);
+}
+
 TEST_F(HttpSessionTest, StreamsWithoutChunksToHttp10) {
     Client stream = connect();
     stream.send("GET /sse/activity?token=secret HTTP/1.0\r\n\r\n");
