@@ -70,6 +70,9 @@ class Reader : public Watcher {
 
     Shard& shard() const { return shard_; }
 
+    /// False while Shard::set_reading() holds its input back.
+    bool is_read() const { return reading_; }
+
     /// Gives the socket to the object that takes this reader's place. Nothing may be waiting to be written.
     UniqueFd release_fd() { return std::move(fd_); }
 

@@ -69,11 +69,11 @@ void Shard::join(Reader& reader, std::string_view board) {
 void Shard::leave(Reader& reader) {
     for (Membership* place = &reader.first_; place != nullptr && place->group != nullptr; place = place->next.get()) {
         Group& group = *place->group;
-        Member& hole = group.members[place->index];
-        hole = group.members.back();
+        const Member last = group.members.back();
+        group.members[place->index] = last;
         group.members.pop_back();
-        if (hole.reader != &reader) {
-            Membership* moved = &hole.reader->first_;
+        if (last.reader != &reader) {
+            Membership* moved = &last.reader->first_;
             while (moved->group != &group) {
                 moved = moved->next.get();
             }
@@ -111,7 +111,9 @@ void Shard::deliver(const Batch& batch) {
             if (global != nullptr) {
                 append(*global, bytes, batch.arrived);
             }
-            if (const auto found = groups.find(batch.text(event.board)); found != groups.end()) {
+            const auto found = groups.find(batch.text(event.board));
+            // Another program's event may have no board's name, which here is the name of all boards.
+            if (found != groups.end() && found->second.get() != global) {
                 append(*found->second, bytes, batch.arrived);
             }
         }
@@ -246,7 +248,8 @@ void Shard::on_writable(Reader& reader) {
         mark(reader, Trouble::lost);
     } else if (flush == Flush::drained) {
         close_outbox(reader);
-        mark_slow(reader, false);
+        // One in trouble has missed events: nothing may follow them, however empty its backlog is now.
+        mark_slow(reader, reader.trouble_ != Trouble::none);
         update_interest(reader);
     }
 }

@@ -86,6 +86,15 @@ TEST_F(HubTest, ShowsAStreamOfAllBoardsEverythingOnce) {
                                "\n\nid: i\nevent: y\ndata: " + activity("c", "y") + "\n\n");
 }
 
+TEST_F(HubTest, ShowsAnEventWithoutABoardsNameOnce) {
+    const auto all = reader("", Form::sse_plain);
+
+    show(activity("", "x"));
+    turn();
+
+    EXPECT_EQ(all->read(), "id: i\nevent: x\ndata: " + activity("", "x") + "\n\n");
+}
+
 TEST_F(HubTest, NoClientTextStartsALineOrAnEventOfItsOwn) {
     std::string out;
     const SseSlices slices = append_sse(out, "1\n2", std::string_view("a\r\nb\0c", 6), "{}");
@@ -248,6 +257,32 @@ TEST_F(HubTest, AReaderThatNeverReadsIsTooSlowOnceAndItsLastWordIsReadable) {
     EXPECT_TRUE(got.ends_with("}END"));
     EXPECT_EQ((got.size() - 3) % (event.size() + 1), 0U);
     EXPECT_EQ(budget.used(), 0U);
+}
+
+TEST_F(HubTest, AReaderThatHasMissedAnEventGetsNoLaterOneWhenItReadsAgain) {
+    const auto slow = reader("b");
+    const int size = 4'096;
+    ::setsockopt(slow->fd(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    while (slow->backlog() < 90'000) {
+        show(activity("b", std::string(1'000, 'x')));
+        turn();
+    }
+    std::vector<std::string> texts(64, activity("b", "missed " + std::string(1'000, 'x')));
+
+    // In one turn: a run is too much, the client reads all that waits, another event comes.
+    hub.on_activities({texts.begin(), texts.end()});
+    std::string got;
+    while (slow->backlog() > 0) {
+        got += slow->read();
+        shard.on_writable(*slow);
+    }
+    show(activity("b", "late"));
+    turn();
+
+    got += slow->read();
+    EXPECT_THAT(slow->troubles, ElementsAre(Trouble::too_slow));
+    EXPECT_EQ(got.find("missed"), std::string::npos);
+    EXPECT_EQ(got.find("late"), std::string::npos);
 }
 
 TEST_F(HubTest, ARunIsWrittenEarlyWhenItHasManyFrames) {
