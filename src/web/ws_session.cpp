@@ -176,7 +176,8 @@ void WsSession::on_published(board::PublishResult result) {
         }
         return;
     }
-    if (in_flight_ <= kInFlightLow) {
+    if (in_flight_ <= kInFlightLow && !is_read()) {
+        marked_ms_ = edge_.clock_ms();  // The pong that may wait in the socket has its full time from now.
         shard().set_reading(*this, true);
         if (const auto unread = std::move(unread_)) {
             on_input(*unread);
@@ -237,7 +238,7 @@ void WsSession::on_sweep() {
             break;
         case State::pinged:
             // A socket that is not read cannot show its pong.
-            if (now - marked_ms_ >= ms(edge_.options().pong_timeout) && in_flight_ < kInFlightMax) {
+            if (now - marked_ms_ >= ms(edge_.options().pong_timeout) && is_read()) {
                 edge_.counters().pings_unanswered.add();
                 edge_.destroy(*this);
             }
@@ -255,7 +256,7 @@ void WsSession::on_sweep() {
 void WsSession::go_away() {
     if (in_flight_ == 0) {
         close(close_code::kGoingAway, "the server is going away");
-    } else {
+    } else if (!is_closing()) {
         // The answers to what it has sent come first; on_published() closes.
         shard().set_reading(*this, false);
     }

@@ -194,6 +194,50 @@ TEST_F(WsSessionTest, DropsASocketThatDoesNotAnswerThePing) {
     EXPECT_EQ(edge().counters().pings_unanswered.get(), 1U);
 }
 
+TEST_F(WsSessionTest, KeepsASocketWhoseInputWeHoldBackThoughItsPongIsNotRead) {
+    options.ping_interval = std::chrono::seconds(0);
+    options.pong_timeout = std::chrono::seconds(0);
+    bus.keeping = true;
+    Client client = connect();
+    std::string all = handshake("/ws/boards/b1?token=secret");
+    for (int i = 0; i < 64; ++i) {
+        all += client_frame(R"({"action":"a"})");
+    }
+    client.send(all);
+    client.until(std::string_view("\x89\0", 2));
+
+    // Some answers come; still too few to read on.
+    for (int i = 0; i < 10; ++i) {
+        std::exchange(bus.kept.back(), nullptr)({board::PublishOutcome::accepted, ""});
+        bus.kept.pop_back();
+    }
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(250);
+    while (std::chrono::steady_clock::now() < end) {
+        loop.turn(std::chrono::milliseconds(10));
+    }
+
+    EXPECT_EQ(edge().session_count(), 1U);
+}
+
+TEST_F(WsSessionTest, HearsTheGoodbyeOfASocketThatIsClosingWhenADrainBegins) {
+    bus.keeping = true;
+    Client slow = open_ws();
+    Client quick = open_ws();
+    slow.send(client_frame(R"({"action":"unanswered"})"));
+    for (int i = 0; i < 20; ++i) {
+        quick.send(client_frame(R"({"action":"a","payload":{"text":")" + std::string(50'000, 'x') + R"("}})"));
+        quick.now();
+    }
+    EXPECT_THAT(slow.now(), HasSubstr("\x03\xf5reader too slow"));
+
+    edge().drain(std::chrono::seconds(5), [] {});
+    slow.send(client_frame("\x03\xf5", 8));
+
+    // At once, not when its time for an answer is over.
+    loop.turn(std::chrono::milliseconds(10));
+    EXPECT_EQ(edge().session_count(), 1U);
+}
+
 TEST_F(WsSessionTest, SaysGoingAwayOnceNothingIsOwedToTheSender) {
     Client idle = open_ws();
     Client busy = open_ws();
