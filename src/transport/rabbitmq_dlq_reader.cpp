@@ -101,7 +101,7 @@ void DlqReader::end(const Result<void>& result) {
         return;
     }
     // A closed channel answers at once.
-    channel_.close([this, result, on_end = std::exchange(on_end_, {})]() mutable { on_end(result); });
+    channel_.close([result, on_end = std::exchange(on_end_, {})]() mutable { on_end(result); });
 }
 
 void DlqReader::on_channel_lost(const Error& error) {
