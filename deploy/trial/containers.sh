@@ -15,13 +15,14 @@ folder=$(mktemp -d /tmp/boardbus-containers.XXXXXX)
 base=${BASE:-$folder/base.tar.gz}
 images=${IMAGES:-$folder/images}
 engine=
+reason=
 export DOCKER_HOST=unix://$folder/docker.sock DOCKER_CONFIG=$folder/client DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-1}
 services=(advanced-app advanced-worker redis rabbitmq)
 grace_seconds=15  # `stop_grace_period` in docker-compose.yml.
 
 step() { printf '\n== %3d s  %s\n' "$SECONDS" "$*"; }
 fail() {
-    printf 'FAILED: %s\n' "$*" >&2
+    reason=$*
     exit 1
 }
 compose() { (cd "$folder/boardbus" && docker-compose -f docker-compose.yml -f deploy/trial/docker-compose.trial.yml "$@"); }
@@ -53,11 +54,16 @@ finish() {
         status=1
     fi
     rm -rf --one-file-system "$folder" || status=1
-    [ $status = 0 ] && echo "OK: ${SECONDS} s" || echo "FAILED: ${SECONDS} s"
+    if [ $status = 0 ]; then
+        echo "OK after $SECONDS s"
+    else
+        echo "FAILED after $SECONDS s: ${reason:-exit code $status}"
+    fi
     exit $status
 }
 interfaces_before=$(interfaces)
 trap finish EXIT
+trap 'reason=${reason:-"line $LINENO: $BASH_COMMAND"}' ERR
 trap 'exit 130' INT TERM
 
 install_packages() {
