@@ -137,8 +137,7 @@ void Writer::value(const Value& any) {
         [this](const auto& value) {
             using T = std::remove_cvref_t<decltype(value)>;
             if constexpr (std::is_same_v<T, Unread>) {
-                out_.push_back(value.kind);
-                long_string(value.bytes);
+                out_.append(value.wire);
                 return;
             } else {
                 static_assert(kKind<T> != 0);
@@ -251,7 +250,9 @@ Array Reader::array(int depth) {
 Value Reader::value(int depth) {
     const char kind = static_cast<char>(u8());
     if (depth == kDepthMax && (kind == 'A' || kind == 'F')) {
-        return Unread{kind, std::string(long_string())};
+        Unread unread{std::string(1, kind)};
+        Writer(unread.wire).long_string(long_string());
+        return unread;
     }
     switch (kind) {
         case 'V':

@@ -40,8 +40,7 @@ struct Bytes {
 
 /// A table or array that stands too deep to be read: kept as its bytes, so that a copy passes it on as it came.
 struct Unread {
-    char kind = 'F';  ///< `F` or `A`.
-    std::string bytes;
+    std::string wire;  ///< Kind, length, contents.
     bool operator==(const Unread&) const = default;
 };
 

@@ -41,7 +41,7 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
       topology_(loop, connection_, metrics, std::move(options.topology)),
       channel_(loop, connection_, *this),
       handover_(loop, metrics, copying(options.connection), topology_, [this](std::uint64_t tag) { let_go(tag); }),
-      watcher_(loop, connection_, metrics, topology_.names().dlq.name),
+      watcher_(loop, connection_, metrics, topology_),
       backoff_(std::chrono::milliseconds(200), std::chrono::milliseconds(5000)),
       again_(loop, [this] { begin(); }),
       leave_deadline_(loop, [this] { leave_if_idle(); }) {

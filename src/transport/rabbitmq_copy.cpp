@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include "base/utf8.h"
 
@@ -26,6 +28,32 @@ void set(Table& headers, std::string_view name, Value value) {
     headers.emplace_back(name, std::move(value));
 }
 
+/// Takes away the largest headers until the properties fit. Each is measured once: a sender may have filled a frame with tiny ones.
+void fit(Properties& copy) {
+    std::size_t total = amqp::encoded_size(copy);
+    if (total <= kCopyPropertiesMax) {
+        return;
+    }
+    std::vector<std::pair<std::size_t, std::size_t>> sizes;  // With the index of the header.
+    std::string encoded;
+    for (const auto& field : copy.headers) {
+        encoded.clear();
+        amqp::Writer(encoded).table({field});
+        sizes.emplace_back(encoded.size() - 4, sizes.size());  // Less the length of the table.
+    }
+    std::ranges::sort(sizes, std::greater());
+    std::vector<bool> too_much(sizes.size());
+    for (const auto& [size, index] : sizes) {
+        if (total <= kCopyPropertiesMax) {
+            break;
+        }
+        total -= size;
+        too_much[index] = true;
+    }
+    std::size_t index = 0;
+    std::erase_if(copy.headers, [&](const auto&) { return too_much[index++]; });
+}
+
 /// The original's properties without what harms, and with headers that leave room for ours.
 Properties clean_copy(const Properties& original) {
     Properties copy = original;
@@ -33,14 +61,7 @@ Properties clean_copy(const Properties& original) {
     copy.expiration.reset();
     copy.user_id.reset();
     copy.delivery_mode = 2;
-    while (!copy.headers.empty() && amqp::encoded_size(copy) > kCopyPropertiesMax) {
-        const auto size = [](const auto& field) {
-            std::string encoded;
-            amqp::Writer(encoded).table({field});
-            return encoded.size();
-        };
-        copy.headers.erase(std::ranges::max_element(copy.headers, {}, size));
-    }
+    fit(copy);
     return copy;
 }
 

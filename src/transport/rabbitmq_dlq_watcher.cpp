@@ -28,12 +28,13 @@ std::uint64_t wall_seconds() {
 }  // namespace
 
 RabbitDlqWatcher::RabbitDlqWatcher(Loop& loop, AmqpConnection& connection, telemetry::Metrics& metrics,
-                                   std::string queue)
+                                   const RabbitTopology& topology)
     : connection_(connection),
       metrics_(metrics),
-      queue_(queue),
+      topology_(topology),
+      queue_(topology.names().dlq.name),
       started_at_(wall_seconds()),
-      reader_(loop, connection, std::move(queue)),
+      reader_(loop, connection, queue_),
       timer_(loop, [this] { look(); }) {}
 
 void RabbitDlqWatcher::start() {
@@ -65,15 +66,27 @@ void RabbitDlqWatcher::on_count(const Result<std::size_t>& count) {
     }
     reader_.read(
         std::min(*count, kLookMax),
-        [this](AmqpMessage& message, DlqReader::Decide decide) {
-            on_message(std::move(message));
-            decide(DlqReader::Next::keep);
-        },
-        [this](const Result<void>&) { timer_.start(kEvery); });
+        [this](AmqpMessage& message, DlqReader::Decide decide) { decide(on_message(std::move(message))); },
+        [this](const Result<void>&) {
+            if (!kept_out_) {
+                timer_.start(kEvery);
+            }
+        });
 }
 
-void RabbitDlqWatcher::on_message(AmqpMessage message) {
+DlqReader::Next RabbitDlqWatcher::on_message(AmqpMessage message) {
     const DeadLetter letter = dead_letter_from(std::move(message));
+    if (topology_.dlq_is_foreign() && amqp::find_field(letter.properties.headers, "x-delivery-count") != nullptr) {
+        kept_out_ = true;
+        telemetry::log(telemetry::Level::error, "dlq_not_watched",
+                       {{"queue", queue_}, {"reason", "it is not ours and may have a delivery limit"}});
+        return DlqReader::Next::stop;
+    }
+    report(letter);
+    return DlqReader::Next::keep;
+}
+
+void RabbitDlqWatcher::report(const DeadLetter& letter) {
     if (!letter.death.by_broker || letter.death.broker_time + kLookBackSeconds < started_at_) {
         return;
     }

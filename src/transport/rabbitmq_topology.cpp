@@ -54,9 +54,11 @@ const board::QueuePlan& RabbitTopology::level(int level) const {
 bool RabbitTopology::main_dead_letters() const {
     const bool planned = std::ranges::any_of(topology_.main.arguments,
                                              [](const auto& one) { return one.first == "x-dead-letter-exchange"; });
-    const bool foreign =
-        std::ranges::any_of(items_, [](const Item& item) { return item.role == Role::main && item.foreign; });
-    return planned && !foreign;
+    return planned && !is_foreign(Role::main);
+}
+
+bool RabbitTopology::is_foreign(Role role) const {
+    return std::ranges::any_of(items_, [role](const Item& item) { return item.role == role && item.foreign; });
 }
 
 void RabbitTopology::declare(std::move_only_function<void(Result<void>)> done) {

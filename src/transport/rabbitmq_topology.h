@@ -34,6 +34,9 @@ class RabbitTopology final : private AmqpChannelOwner {
     /// True when the broker itself moves to the DLQ what is rejected from the main queue.
     bool main_dead_letters() const;
 
+    /// True when the DLQ is not as we declare it: how often it lets itself be looked into is not known.
+    bool dlq_is_foreign() const { return is_foreign(Role::dlq); }
+
   private:
     enum class Role { exchange, main, dlq, level };
     struct Item {
@@ -46,6 +49,7 @@ class RabbitTopology final : private AmqpChannelOwner {
     };
 
     void on_channel_lost(const Error&) override {}
+    bool is_foreign(Role role) const;
     void again();
     void next();
     void declare_item();

@@ -81,6 +81,18 @@ TEST(RetryCopy, LeavesRoomInItsFrameWhenTheOriginalFilledOne) {
     EXPECT_EQ(find_field(copy.headers, "last-error")->as_text().size(), 1024U);
 }
 
+TEST(RetryCopy, TakesAwayTheLargestOfManyTinyHeaders) {
+    amqp::Properties original;
+    original.headers.assign(60'000, std::pair<std::string, amqp::Value>());  // As many as a frame can hold; 2 bytes each.
+    original.headers.insert(original.headers.begin() + 1000, std::pair<std::string, amqp::Value>("large", std::string(5000, 'x')));
+
+    const amqp::Properties copy = retry_copy(original, 1, {}, "error", "now");
+
+    EXPECT_EQ(amqp::find_field(copy.headers, "large"), nullptr);
+    EXPECT_NE(amqp::find_field(copy.headers, "x-retry-count"), nullptr);
+    EXPECT_GT(copy.headers.size(), 59'000U);
+}
+
 TEST(PrintableError, IsAlwaysUtf8AndBounded) {
     EXPECT_EQ(printable_error("fine \xC3\xA9"), "fine \xC3\xA9");
     EXPECT_EQ(printable_error("\xFF\xC3-\xED\xA0\x80"), std::string(2, '?') + "-" + std::string(3, '?'));

@@ -13,19 +13,19 @@ namespace {
 /// A connection with the topology declared and nothing else.
 class Ground final : private AmqpConnectionOwner {
   public:
-    Ground(Loop& loop, telemetry::Metrics& metrics, const AmqpOptions& options, board::Topology topology)
-        : connection(loop, *this, options), topology_(loop, connection, metrics, std::move(topology)) {
+    Ground(Loop& loop, telemetry::Metrics& metrics, const AmqpOptions& options, board::Topology plan)
+        : connection(loop, *this, options), topology(loop, connection, metrics, std::move(plan)) {
         connection.start();
     }
     bool ready = false;
     AmqpConnection connection;
+    RabbitTopology topology;
 
   private:
     void on_connected() override {
-        topology_.declare([this](const Result<void>& done) { ready = done.has_value(); });
+        topology.declare([this](const Result<void>& done) { ready = done.has_value(); });
     }
     void on_disconnected(const Error&) override {}
-    RabbitTopology topology_;
 };
 
 class LiveRabbitDlq : public LiveRabbit {
@@ -159,7 +159,7 @@ TEST_F(LiveRabbitDlq, WatcherReportsWhatTheBrokerBuriedOnce) {
         {"x-death", amqp::Array{amqp::Table{
                         {"queue", names.main.queue}, {"reason", "delivery_limit"}, {"time", amqp::Timestamp{now}}}}}};
     channel->publish(names.dlq.exchange, names.dlq.routing_key, properties, "{}");
-    RabbitDlqWatcher watcher(loop, ground->connection, metrics, names.dlq.queue);
+    RabbitDlqWatcher watcher(loop, ground->connection, metrics, ground->topology);
 
     ::testing::internal::CaptureStderr();
     watcher.start();
@@ -170,6 +170,28 @@ TEST_F(LiveRabbitDlq, WatcherReportsWhatTheBrokerBuriedOnce) {
     EXPECT_THAT(log, ::testing::HasSubstr("reason=delivery_limit"));
     EXPECT_THAT(log, ::testing::Not(::testing::HasSubstr("d-0")));
     EXPECT_TRUE(until([&] { return depth() == 4; }));
+}
+
+TEST_F(LiveRabbitDlq, WatcherLeavesAForeignQueueAloneThatCountsItsLooks) {
+    names.dlq.queue = prefix + ".foreign";
+    channel->call([&](std::uint16_t n) {
+        return amqp::queue_declare(n, names.dlq.queue, amqp::Passive::no, {{"x-queue-type", "quorum"}, {"x-delivery-limit", 20}});
+    });
+    Ground foreign(loop, metrics, amqp, topology());
+    ASSERT_TRUE(until([&] { return foreign.ready; }));
+    amqp::Properties seen_before;
+    seen_before.headers = {{"x-delivery-count", 1}};
+    channel->publish(names.dlq.exchange, names.dlq.routing_key, seen_before, "{}");
+    ASSERT_TRUE(until([&] { return depth() == 1; }));
+    RabbitDlqWatcher watcher(loop, foreign.connection, metrics, foreign.topology);
+
+    ::testing::internal::CaptureStderr();
+    watcher.start();
+    until([] { return false; }, std::chrono::milliseconds(2500));
+    const std::string log = ::testing::internal::GetCapturedStderr();
+
+    EXPECT_THAT(log, ::testing::HasSubstr("dlq_not_watched"));
+    EXPECT_TRUE(until([&] { return depth() == 1; }));
 }
 
 }  // namespace
