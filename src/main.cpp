@@ -15,7 +15,6 @@
 #include "cli/config_show.h"
 #include "cli/process.h"
 #include "cli/version.h"
-#include "telemetry/log.h"
 
 namespace {
 
@@ -47,10 +46,7 @@ std::string shown_config(const cli::Invocation& invocation) {
 }
 
 int run(const cli::Invocation& invocation) {
-    cli::begin_log(invocation.loaded.config);
-    for (const auto& warning : invocation.loaded.warnings) {
-        telemetry::log(telemetry::Level::warn, "configuration", {{"warning", std::string_view(warning)}});
-    }
+    cli::begin_log(invocation.loaded);
     switch (invocation.command) {
         case cli::Command::app:
             return cli::run_app(invocation.loaded.config);

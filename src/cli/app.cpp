@@ -148,7 +148,6 @@ class App {
 }  // namespace
 
 int run_app(const Config& config) {
-    begin_log(config);
     App app(config);
     if (const auto listening = app.listen(); !listening) {
         telemetry::log(Level::error, "cannot_listen", {{"reason", listening.error().detail}});

@@ -3,7 +3,6 @@
 // Opens an SSE stream and a WebSocket, posts one message over the WebSocket and waits for the event on both. Says what came, how long
 // it took, or why nothing did. Blocking sockets; one deadline for everything.
 // SPDX-License-Identifier: Apache-2.0
-#include <openssl/evp.h>
 #include <poll.h>
 
 #include <cstdio>
@@ -22,10 +21,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::string random_key() {
-    const std::array<std::uint64_t, 2> bytes = {random_u64(), random_u64()};
-    std::array<unsigned char, 25> text{};  // 16 bytes are 24 characters and the final zero.
-    EVP_EncodeBlock(text.data(), reinterpret_cast<const unsigned char*>(bytes.data()), sizeof bytes);
-    return reinterpret_cast<const char*>(text.data());
+    // 16 bytes in base64: 22 digits, the last with four zero bits, and the padding. Hexadecimal digits are base64 digits, too.
+    std::string digits = random_uuid();
+    std::erase(digits, '-');
+    return digits.substr(0, 21) + "A==";
 }
 
 std::array<char, 4> random_mask() {

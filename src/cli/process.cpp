@@ -49,9 +49,13 @@ std::size_t raise_file_limit() {
     return limit.rlim_cur;
 }
 
-void begin_log(const Config& config) {
+void begin_log(const LoadedConfig& loaded) {
+    const TelemetryConfig& chosen = loaded.config.telemetry;
     const auto fallback = ::isatty(STDERR_FILENO) != 0 ? telemetry::LogFormat::text : telemetry::LogFormat::json;
-    telemetry::configure_log(config.telemetry.log_level, config.telemetry.log_format.value_or(fallback));
+    telemetry::configure_log(chosen.log_level, chosen.log_format.value_or(fallback));
+    for (const auto& warning : loaded.warnings) {
+        telemetry::log(telemetry::Level::warn, "configuration", {{"warning", std::string_view(warning)}});
+    }
 }
 
 }  // namespace boardbus::cli

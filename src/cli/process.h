@@ -6,7 +6,7 @@
 
 #include "base/loop.h"
 #include "base/unique_fd.h"
-#include "cli/config.h"
+#include "cli/config_load.h"
 
 namespace boardbus::cli {
 
@@ -30,7 +30,7 @@ class StopSignals final : private Watcher {
 /// Raises the soft limit of open files to the hard one and tells it.
 std::size_t raise_file_limit();
 
-/// Log level and format as configured.
-void begin_log(const Config& config);
+/// Log level and format as configured; the first lines are what the configuration has to say.
+void begin_log(const LoadedConfig& loaded);
 
 }  // namespace boardbus::cli

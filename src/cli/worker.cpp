@@ -154,7 +154,6 @@ class Worker {
 }  // namespace
 
 int run_worker(const Config& config) {
-    begin_log(config);
     Worker worker(config);
     if (const auto listening = worker.listen(); !listening) {
         telemetry::log(Level::error, "cannot_listen", {{"reason", listening.error().detail}});

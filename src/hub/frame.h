@@ -1,8 +1,8 @@
 // An event in every form that a reader may want, built once for the whole process.
 //
 // The hub fills a Batch on the bus loop; shards on all loops then only read it. Bytes of all events lie in one text, so
-// that a batch costs a handful of allocations whatever the number of events and readers. SPDX-License-Identifier:
-// Apache-2.0
+// that a batch costs a handful of allocations whatever the number of events and readers.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -2,8 +2,8 @@
 //
 // Events are appended to one run of bytes per board and form; at the end of the turn each board that has any is walked
 // once: one non-blocking send() of that run per reader. Nothing is allocated, looked up or copied per delivery, and a
-// walk touches only the dense list of 16-byte members, never a session. Lives on its loop. SPDX-License-Identifier:
-// Apache-2.0
+// walk touches only the dense list of 16-byte members, never a session. Lives on its loop.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace boardbus::telemetry {
 namespace {
 
@@ -49,7 +51,7 @@ double start_time() {
     }
     const double started_after_boot = static_cast<double>(std::strtoull(text.c_str() + at, nullptr, 10)) /
                                       static_cast<double>(::sysconf(_SC_CLK_TCK));
-    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+    const std::chrono::duration<double> now = wall_now().time_since_epoch();
     return now.count() - uptime_now + started_after_boot;
 }
 

@@ -2,7 +2,8 @@
 //
 // That is the peer's, unless the peer is a proxy that the operator trusts; then it is the rightmost address of
 // X-Forwarded-For that is not a trusted proxy itself (everything left of it may be invented by the client). Pure; any
-// thread. SPDX-License-Identifier: Apache-2.0
+// thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <sys/socket.h>

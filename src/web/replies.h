@@ -2,7 +2,8 @@
 //
 // Every response of the server leaves through here, so that none lacks its security, CORS and request-id headers and no
 // text of a client can start a header of its own. One object for each loop (it caches the Date line); only that loop
-// uses it. Spec: RFC 9110, RFC 9112, Fetch standard (CORS). SPDX-License-Identifier: Apache-2.0
+// uses it. Spec: RFC 9110, RFC 9112, Fetch standard (CORS).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <optional>

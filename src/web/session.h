@@ -1,8 +1,8 @@
 // What an edge knows of any of its connections: HTTP, WebSocket, SSE.
 //
 // A session belongs to the edge's table, which destroys it. What may outlive it (a publish, a question to the rate
-// limits) names it by its Ticket and finds nobody when it has gone. Lives on its loop. SPDX-License-Identifier:
-// Apache-2.0
+// limits) names it by its Ticket and finds nobody when it has gone. Lives on its loop.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Any bytes as a message, as an envelope and as an event: whatever is accepted must come out of our own writers
-// unchanged. SPDX-License-Identifier: Apache-2.0
+// unchanged.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
