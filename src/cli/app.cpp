@@ -50,7 +50,8 @@ class App {
           slow_budget_(options_.slow_consumer_bytes, options_.slow_consumer_total_bytes),
           pages_(options_),
           occupancy_{web::Places(files_ - std::min(files_ / 2, kFileReserve)), web::Places(options_.max_connections)},
-          services_{bus_loop_, bus_->publisher(), hub_, slow_budget_, metrics_, readiness_, pages_, rate_limits_, occupancy_} {
+          services_{bus_loop_, bus_->publisher(), hub_,      slow_budget_, metrics_, readiness_,
+                    pages_,    rate_limits_,      occupancy_} {
         const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
         const std::size_t loops = config.threads == 0 ? cores : config.threads;
         edges_.push_back(std::make_unique<web::Edge>(bus_loop_, options_, services_));
@@ -73,7 +74,8 @@ class App {
             edge->listen(std::move(*listener));
         }
         telemetry::log(Level::info, "listening",
-                       {{"host", options_.host}, {"port", std::int64_t{port}},
+                       {{"host", options_.host},
+                        {"port", std::int64_t{port}},
                         {"loops", static_cast<std::int64_t>(edges_.size())}});
         return {};
     }

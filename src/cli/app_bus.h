@@ -26,9 +26,11 @@ class AppBus {
 };
 
 /// The whole pipeline in this process, forgotten at its end.
-std::unique_ptr<AppBus> make_memory_bus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics, const Config& config);
+std::unique_ptr<AppBus> make_memory_bus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics,
+                                        const Config& config);
 
 /// RabbitMQ to publish, Redis to see what the workers made of it.
-std::unique_ptr<AppBus> make_broker_bus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics, const Config& config);
+std::unique_ptr<AppBus> make_broker_bus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics,
+                                        const Config& config);
 
 }  // namespace boardbus::cli

@@ -126,7 +126,8 @@ void add_commands(CLI::App& root, Typed& typed) {
         ->check(CLI::IsMember({"app", "worker"}));
     health.add_option("--url", typed.url, "Ask there instead: http://host:port")->type_name("URL");
     health.add_flag("--live", typed.live, "Ask whether it lives (/healthz) instead of whether it is ready (/readyz)");
-    health.add_option("--wait", typed.wait_seconds, "Ask again for so many seconds until the answer is good, default 0")
+    health
+        .add_option("--wait", typed.wait_seconds, "Ask again for so many seconds until the answer is good, default 0")
         ->type_name("SECONDS")
         ->check(CLI::Range(0.0, 3600.0));
     health.add_option("--timeout", typed.timeout_seconds, "Seconds to wait for the answer, default 3")

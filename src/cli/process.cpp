@@ -27,7 +27,9 @@ StopSignals::StopSignals(Loop& loop, Task on_stop) : loop_(loop), on_stop_(std::
     loop_.add(fd_.get(), EPOLLIN, *this);
 }
 
-StopSignals::~StopSignals() { loop_.remove(fd_.get(), *this); }
+StopSignals::~StopSignals() {
+    loop_.remove(fd_.get(), *this);
+}
 
 void StopSignals::on_ready(std::uint32_t) {
     signalfd_siginfo info{};

@@ -56,9 +56,10 @@ class Worker {
                      .topology = board::make_topology(config.rabbitmq.topology),
                      .prefetch = config.rabbitmq.prefetch},
                     [this](bool) { look(); }),
-          pump_(loop_, bus_, consumer_, metrics_,
-                {.retry = config.rabbitmq.retry,
-                 .on_outage = config.worker.pause_on_outage ? transport::OnOutage::pause : transport::OnOutage::charge}),
+          pump_(
+              loop_, bus_, consumer_, metrics_,
+              {.retry = config.rabbitmq.retry,
+               .on_outage = config.worker.pause_on_outage ? transport::OnOutage::pause : transport::OnOutage::charge}),
           look_timer_(loop_, [this] { look(); }),
           grace_(loop_, [this] { loop_.stop(); }),
           hub_(loop_, web::make_ws_encoder(), metrics_),

@@ -150,9 +150,9 @@ struct Metrics::Instruments {
     Gauge& ready = gauges(registry, "advanced_pipeline_ready", "1 while /readyz says ready.").Add({});
     Family<Gauge>& mismatches =
         gauges(registry, "advanced_topology_mismatch", "1 when a queue exists with other arguments than ours.");
-    Counter& unreadable_events = counters(registry, "advanced_unreadable_events_total",
-                                          "Messages on the activity channel that were no events.")
-                                     .Add({});
+    Counter& unreadable_events =
+        counters(registry, "advanced_unreadable_events_total", "Messages on the activity channel that were no events.")
+            .Add({});
     Counter& gap_events = counters(registry, "advanced_history_gap_filled_events_total",
                                    "Events fetched from the history after an outage.")
                               .Add({});

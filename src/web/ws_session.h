@@ -50,8 +50,8 @@ class WsSession final : public Session {
         open,
         pinged,   ///< A ping is out; anything that the client sends is an answer.
         closing,  ///< Our close frame is out or waits; nothing but the client's is of interest.
-        failed,   ///< The client broke the protocol: our close frame, then the end of our stream; what it says is not read.
-        closed,   ///< Both close frames are done; what waits is written, then the socket goes.
+        failed,  ///< The client broke the protocol: our close frame, then the end of our stream; what it says is not read.
+        closed,  ///< Both close frames are done; what waits is written, then the socket goes.
     };
 
     bool is_closing() const { return state_ >= State::closing; }
