@@ -13,7 +13,7 @@ std::uint64_t print_of(std::string_view exchange, std::string_view routing_key, 
     const std::hash<std::string_view> hash;
     std::uint64_t print = hash(exchange);
     for (const std::string_view part :
-         {routing_key, std::string_view(properties.message_id ? *properties.message_id : ""), body}) {
+         {routing_key, properties.message_id ? std::string_view(*properties.message_id) : std::string_view(), body}) {
         print = print * 1099511628211U ^ hash(part);
     }
     return print;

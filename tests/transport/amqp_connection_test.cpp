@@ -402,6 +402,17 @@ TEST_F(ConfirmChannelTest, AReturnedMessageIsNotConfirmed) {
     EXPECT_EQ(answers, (Answers{{"1", Confirm::confirmed}, {"2", Confirm::returned}}));
 }
 
+TEST_F(ConfirmChannelTest, AReturnFindsItsMessageByAnIdOfAnyLength) {
+    const std::string id(36, '7');
+    publish(id);
+
+    give_back(id);
+    broker.ack(1, false);
+
+    ASSERT_TRUE(answered(1));
+    EXPECT_EQ(answers, (Answers{{id, Confirm::returned}}));
+}
+
 TEST_F(ConfirmChannelTest, EqualMessagesAreReturnedOneByOne) {
     publish("1");
     publish("1");
