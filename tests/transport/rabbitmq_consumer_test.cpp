@@ -119,6 +119,27 @@ TEST_F(LiveRabbitConsumer, AcksSoThatNothingComesBack) {
     EXPECT_TRUE(taker.got[0].redelivered);
 }
 
+TEST_F(LiveRabbitConsumer, HandsOutAndRetriesWhatHasHeadersTooDeepToRead) {
+    RabbitConsumer consumer(loop, metrics, options(), [](bool) {});
+    open(consumer);
+    LiveChannel channel(loop, amqp);
+    amqp::Table deep;
+    for (int i = 0; i < 100; ++i) {
+        amqp::Table outer;
+        outer.emplace_back("n", std::move(deep));
+        deep = std::move(outer);
+    }
+    publish(channel, "e-1", std::move(deep));
+    ASSERT_TRUE(got(1));
+
+    consumer.settle(taker.got[0].tag, retry(1, 50ms));
+
+    ASSERT_TRUE(got(2));
+    EXPECT_EQ(taker.got[1].message_id, "e-1");
+    EXPECT_EQ(taker.got[1].retry_count, 1);
+    EXPECT_EQ(taker.resets, 0);
+}
+
 TEST_F(LiveRabbitConsumer, RetriesThroughTheLevelQueueAndLosesNoHeader) {
     RabbitConsumer consumer(loop, metrics, options(), [](bool) {});
     open(consumer);
