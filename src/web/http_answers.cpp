@@ -279,7 +279,9 @@ void HttpConnection::count_failed_authentication() {
 }
 
 void HttpConnection::upgrade(Upgrade upgrade) {
-    const auto deflate = agree_on_deflate(request_.joined_header("Sec-WebSocket-Extensions"));
+    // Not for a socket that is only told why it cannot stay: what it still sends must cost nothing.
+    const auto deflate =
+        upgrade.close_code == 0 ? agree_on_deflate(request_.joined_header("Sec-WebSocket-Extensions")) : std::nullopt;
     if (deflate) {
         upgrade.terms = {.deflate = true, .server_window_bits = deflate->server_window_bits};
     }

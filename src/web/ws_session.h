@@ -55,13 +55,16 @@ class WsSession final : public Session {
     };
 
     bool is_closing() const { return state_ >= State::closing; }
+    void take(std::span<char> bytes);
+    void read_on();
     void on_event(const WsEvent& event);
     void on_text(std::string_view text);
     void send_frame(Opcode opcode, std::string_view payload);
     void close(std::uint16_t code, std::string_view reason);
     void end_if_done();
 
-    std::unique_ptr<std::string> unread_;  // Input behind the message that filled the window. Bound: one read.
+    std::unique_ptr<std::string>
+        unread_;  // Input behind the message that filled the window or the turn. Bound: one read.
     WsInput input_;
     TokenBucket bucket_;
     std::uint32_t heard_ms_;   // When the client last said anything.

@@ -74,6 +74,14 @@ TEST_F(WsSessionTest, ClosesAWrongTokenWith4401AfterTheHandshake) {
     EXPECT_EQ(hub.websockets("b1"), 0U);
 }
 
+TEST_F(WsSessionTest, InflatesNothingForASocketThatIsRefused) {
+    Client client = connect();
+    client.send(handshake("/ws/boards/b1?token=wrong", "Sec-WebSocket-Extensions: permessage-deflate\r\n"));
+
+    EXPECT_THAT(client.until("\r\n\r\n"),
+                testing::AllOf(HasSubstr(" 101 "), Not(HasSubstr("Sec-WebSocket-Extensions"))));
+}
+
 TEST_F(WsSessionTest, RefusesInTheOrderOfTheContract) {
     for (int i = 0; i < 100; ++i) {
         ASSERT_TRUE(occupancy.websockets.take());
@@ -114,6 +122,39 @@ TEST_F(WsSessionTest, StopsReadingAtSixtyFourUnansweredMessagesAndGoesOnLater) {
     client.now();
 
     EXPECT_EQ(bus.published.size(), 100U);
+}
+
+TEST_F(WsSessionTest, DoesABoundedPartOfASocketsWorkInATurnAndTheRestLater) {
+    Client client = open_ws();
+    std::string many;
+    for (int i = 0; i < 3000; ++i) {
+        many += client_frame("", 10) + client_frame("1");
+    }
+
+    client.send(many);
+    loop.turn(std::chrono::milliseconds(10));
+    const auto soon = edge().counters().messages_invalid.get();
+    client.now();
+
+    EXPECT_EQ(soon, 512U);
+    EXPECT_EQ(edge().counters().messages_invalid.get(), 3000U);
+    EXPECT_EQ(edge().counters().bytes_received.get(), many.size());
+    EXPECT_EQ(edge().session_count(), 1U);
+}
+
+TEST_F(WsSessionTest, FindsTheCloseFrameOfASocketThatIsClosingBehindMuchElse) {
+    Client client = open_ws("/ws/boards/b1?token=wrong");
+    std::string many;
+    for (int i = 0; i < 3000; ++i) {
+        many += client_frame("1");
+    }
+
+    client.send(many + client_frame("\x03\xe8", 8));
+    for (int i = 0; i < 5; ++i) {
+        loop.turn(std::chrono::milliseconds(0));
+    }
+
+    EXPECT_EQ(edge().session_count(), 0U);
 }
 
 TEST_F(WsSessionTest, ForgetsAnAnswerWhoseSocketHasGone) {
