@@ -48,6 +48,7 @@ class App {
           bus_(config.event_transport == EventTransport::memory ? make_memory_bus(bus_loop_, hub_, metrics_, config)
                                                                 : make_broker_bus(bus_loop_, hub_, metrics_, config)),
           slow_budget_(options_.slow_consumer_bytes, options_.slow_consumer_total_bytes),
+          grace_(bus_loop_, [this] { give_up(); }),
           pages_(options_),
           occupancy_{web::Places(files_ - std::min(files_ / 2, kFileReserve)), web::Places(options_.max_connections)},
           services_{bus_loop_, bus_->publisher(), hub_,      slow_budget_, metrics_, readiness_,
@@ -107,6 +108,7 @@ class App {
         readiness_.set(web::Readiness::State::degraded);
         metrics_.ready(false);
         edges_draining_ = edges_.size();
+        grace_.start(options_.shutdown_grace);
         // A quarter of the grace is left for the bus and for the end of the process.
         const auto grace = std::chrono::milliseconds(options_.shutdown_grace) * 3 / 4;
         for (auto& edge : edges_) {
@@ -125,6 +127,11 @@ class App {
         }
     }
 
+    void give_up() {
+        telemetry::log(Level::warn, "stopped_late", {{"grace_seconds", std::int64_t{options_.shutdown_grace.count()}}});
+        bus_loop_.stop();
+    }
+
     // Constant after construction. The order is that of dependence: who is used stands before who uses.
     const std::size_t files_;
     const web::Options options_;
@@ -134,6 +141,7 @@ class App {
     hub::Hub hub_;
     std::unique_ptr<AppBus> bus_;
     hub::SlowBudget slow_budget_;
+    Timer grace_;
     web::Readiness readiness_;
     web::Pages pages_;
     web::MemoryRateLimits rate_limits_;

@@ -33,7 +33,7 @@ local mark = redis.call('GET', KEYS[1])
 if not mark then
   return publish(KEYS[1], 1)
 end
-local owner = string.match(mark, '^(%x+) %S+$')
+local owner = string.match(mark, '^(%x+) .+$')
 if not owner then
   return {2, 0}
 end
@@ -129,11 +129,12 @@ void RedisBus::on_redis_down(const Error& error) {
 
 void RedisBus::ask_for_readers() {
     connection_.send(RedisCommands().add({"PUBSUB", "NUMSUB", options_.channel}), [this](const auto& replies) {
-        if (!replies) {
-            return;  // Down again; the next time up begins anew.
+        if (!connection_.is_up()) {
+            return;  // The next time up begins anew.
         }
-        const long long subscribed = number_at(*replies->front(), 1);
-        if (subscribed >= receivers_ || loop_.now() >= readers_due_) {
+        const long long subscribed = replies ? number_at(*replies->front(), 1) : 0;
+        const bool forbidden = replies && is_error(*replies->front());  // Who may not ask cannot wait.
+        if (subscribed >= receivers_ || forbidden || loop_.now() >= readers_due_) {
             receivers_ = subscribed;
             readers_away_ = false;
         } else {
