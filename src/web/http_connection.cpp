@@ -16,6 +16,9 @@ namespace {
 // What one read may bring, and so what may have to be kept behind a request: 64 KiB a connection at worst.
 constexpr std::size_t kReadBytes = 64 * 1024;
 
+// 16 pages of metrics cost about 16 ms, the most that one client's pipelined requests may keep the loop in a turn.
+constexpr int kRequestsPerTurn = 16;
+
 // How long the client may take to hear the last answer and end its side.
 constexpr std::uint32_t kLingerMs = 2000;
 
@@ -59,13 +62,15 @@ void HttpConnection::on_ready(std::uint32_t events) {
 // The only function that may turn this object into another one; its callers do nothing after it.
 void HttpConnection::go_on(std::span<char> bytes) {
     in_go_on_ = true;
-    while (state_ == State::receiving && !bytes.empty()) {
+    int requests = 0;
+    while (state_ == State::receiving && !bytes.empty() && requests < kRequestsPerTurn) {
         if (!input_.in_request()) {
             since_ms_ = edge_.clock_ms();
             began_ = edge_.loop().now();
         }
         const HttpEvent event = input_.next(bytes, edge_.options().max_message_bytes, request_);
         if (event.kind == HttpEvent::Kind::request) {
+            ++requests;
             take_request();
         } else if (event.kind == HttpEvent::Kind::send_continue) {
             shard().send(*this, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -82,6 +87,13 @@ void HttpConnection::go_on(std::span<char> bytes) {
         become_websocket();
     } else if (state_ == State::streaming) {
         become_stream();
+    } else if (state_ == State::receiving && !unread_.empty()) {
+        shard().set_reading(*this, false);
+        edge_.loop().post([&edge = edge_, ticket = edge_.ticket_of(*this)] {
+            if (Session* session = edge.find(ticket)) {
+                static_cast<HttpConnection*>(session)->resume();
+            }
+        });
     } else {
         shard().set_reading(*this, state_ == State::receiving || state_ == State::lingering);
     }

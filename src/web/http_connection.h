@@ -87,7 +87,7 @@ class HttpConnection final : public Session {
     State state_ = State::receiving;
     bool in_go_on_ = false;
     std::uint32_t since_ms_;  // Begin of the state; receiving: of the request, or of the wait for one.
-    std::string unread_;      // Input behind the request in hand. Bound: one read.
+    std::string unread_;      // Input behind the request in hand or the turn. Bound: one read.
 
     // Of the request in hand.
     HttpRequest request_;

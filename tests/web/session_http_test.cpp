@@ -51,6 +51,28 @@ TEST_F(HttpSessionTest, AnswersPipelinedRequestsInOrderOnOneConnection) {
     EXPECT_LT(answers.find(" 404 "), answers.rfind(" 200 "));
 }
 
+TEST_F(HttpSessionTest, AnswersABoundedNumberOfPipelinedRequestsInATurn) {
+    Client client = connect();
+    std::string many;
+    for (int i = 0; i < 40; ++i) {
+        many += get("/healthz");
+    }
+    client.send(many);
+    const auto answered = [&] {
+        const std::string text = metrics.expose();
+        const std::string_view name = R"(http_route="/healthz",http_status_code="200"} )";
+        const auto at = text.find(name, text.find("advanced_http_requests_total{"));
+        return at == std::string::npos ? 0 : std::stoi(text.substr(at + name.size()));
+    };
+
+    loop.turn(std::chrono::milliseconds(10));
+    const int soon = answered();
+    client.now();
+
+    EXPECT_EQ(soon, 16);
+    EXPECT_EQ(answered(), 40);
+}
+
 TEST_F(HttpSessionTest, KeepsPipelinedRequestsUntilTheBusHasAnswered) {
     bus.keeping = true;
     Client client = connect();
