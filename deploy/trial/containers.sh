@@ -34,17 +34,19 @@ finish() {
     local status=$?
     trap - EXIT INT TERM
     set +e
-    step "clean up"
+    step "take down"
     if [ -n "$engine" ]; then
         if [ -d "$folder/boardbus" ] && kill -0 "$engine" 2>/dev/null; then
             [ $status = 0 ] || compose logs --no-color --tail 30
             compose down -v --remove-orphans || status=1
         fi
+        step "stop the engine"
         kill "$engine"
         timeout 60 tail --pid="$engine" -f /dev/null || kill -9 "$engine"
         wait "$engine"
         [ $status = 0 ] || tail -n 20 "$folder/engine.log"
     fi
+    step "see what is left"
     if pgrep -af "$folder"; then
         echo "still running: the above"
         status=1
