@@ -82,7 +82,9 @@ namespace boardbus::fault {
 
 void point(std::string_view, std::string_view) {}
 
-bool fails(std::string_view, std::string_view) { return false; }
+bool fails(std::string_view, std::string_view) {
+    return false;
+}
 
 }  // namespace boardbus::fault
 

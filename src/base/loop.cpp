@@ -141,9 +141,13 @@ void Loop::post(Task task) {
     }
 }
 
-void Loop::add_turn_end(TurnEnd& hook) { turn_ends_.push_back(&hook); }
+void Loop::add_turn_end(TurnEnd& hook) {
+    turn_ends_.push_back(&hook);
+}
 
-void Loop::remove_turn_end(TurnEnd& hook) { std::ranges::replace(turn_ends_, &hook, nullptr); }
+void Loop::remove_turn_end(TurnEnd& hook) {
+    std::ranges::replace(turn_ends_, &hook, nullptr);
+}
 
 void Timer::start(std::chrono::nanoseconds delay) {
     stop();

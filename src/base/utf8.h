@@ -19,8 +19,8 @@ class Utf8Validator {
     void reset() { *this = Utf8Validator(); }
 
   private:
-    std::uint8_t missing_ = 0;     // Continuation bytes still to come.
-    std::uint8_t lowest_ = 0x80;   // Bounds of the next continuation byte.
+    std::uint8_t missing_ = 0;    // Continuation bytes still to come.
+    std::uint8_t lowest_ = 0x80;  // Bounds of the next continuation byte.
     std::uint8_t highest_ = 0xBF;
 };
 

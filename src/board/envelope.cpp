@@ -124,12 +124,11 @@ Result<BoardMessage> read_message(const std::optional<json::Value>& value) {
 
 Publication seal(const BoardMessage& message, std::string board_id, std::string event_id,
                  std::string fallback_correlation_id, WallTime now) {
-    Publication publication{
-        .event_id = std::move(event_id),
-        .board_id = std::move(board_id),
-        .correlation_id = message.correlation_id ? *message.correlation_id : std::move(fallback_correlation_id),
-        .body = {},
-        .published_at = now};
+    Publication publication{.event_id = std::move(event_id),
+                            .board_id = std::move(board_id),
+                            .correlation_id = message.correlation_id.value_or(std::move(fallback_correlation_id)),
+                            .body = {},
+                            .published_at = now};
     publication.body = encode(publication, message);
     return publication;
 }

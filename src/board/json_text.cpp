@@ -13,7 +13,7 @@ namespace {
 std::uint32_t hex_unit(const char* at) {
     std::uint32_t unit = 0;
     for (int i = 0; i < 4; ++i) {
-        const auto byte = static_cast<std::uint32_t>(at[i]);
+        const auto byte = static_cast<std::uint32_t>(static_cast<unsigned char>(at[i]));
         unit = unit * 16 + (byte <= '9' ? byte - '0' : (byte | 0x20) - 'a' + 10);
     }
     return unit;

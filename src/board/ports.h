@@ -20,12 +20,12 @@ namespace boardbus::board {
 
 /// A sealed envelope on its way to the bus.
 struct Publication {
-    std::string event_id;        ///< UUID; the AMQP message_id.
+    std::string event_id;  ///< UUID; the AMQP message_id.
     std::string board_id;
     std::string correlation_id;  ///< The client's or a new UUID; also the idempotency key.
     std::string body;            ///< The envelope as JSON.
     WallTime published_at;
-    std::string traceparent;     ///< The sender's W3C trace context; empty: a new one begins at the publisher.
+    std::string traceparent;  ///< The sender's W3C trace context; empty: a new one begins at the publisher.
 };
 
 enum class PublishOutcome {
@@ -52,22 +52,22 @@ class Publisher {
 
 /// One message as the queue handed it over.
 struct Delivery {
-    std::uint64_t tag = 0;          ///< Names it towards its source, in rising order.
-    std::string body;               ///< Whatever bytes the queue held.
-    std::string message_id;         ///< The AMQP property; may be empty.
-    std::int64_t retry_count = 0;   ///< x-retry-count: below 0 or no number counts as 0.
-    bool redelivered = false;       ///< Handed out before, perhaps to a worker that died of it.
+    std::uint64_t tag = 0;         ///< Names it towards its source, in rising order.
+    std::string body;              ///< Whatever bytes the queue held.
+    std::string message_id;        ///< The AMQP property; may be empty.
+    std::int64_t retry_count = 0;  ///< x-retry-count: below 0 or no number counts as 0.
+    bool redelivered = false;      ///< Handed out before, perhaps to a worker that died of it.
 };
 
 /// What is to become of a delivery.
 struct Verdict {
     enum class Kind { ack, retry, dead_letter };
     Kind kind = Kind::ack;
-    int attempts = 1;                        ///< Deliveries so far, this one included.
-    std::chrono::milliseconds delay{};       ///< retry: the wait, jitter included.
-    std::string reason;                      ///< dead_letter: invalid_payload, retries_exhausted, crash_loop.
-    std::string error;                       ///< retry, dead_letter: what went wrong (last_error).
-    std::string event_id;                    ///< For the log line; the message_id when the body did not say.
+    int attempts = 1;                   ///< Deliveries so far, this one included.
+    std::chrono::milliseconds delay{};  ///< retry: the wait, jitter included.
+    std::string reason;                 ///< dead_letter: invalid_payload, retries_exhausted, crash_loop.
+    std::string error;                  ///< retry, dead_letter: what went wrong (last_error).
+    std::string event_id;               ///< For the log line; the message_id when the body did not say.
     std::string board_id;
 };
 
@@ -106,7 +106,7 @@ struct CommitRequest {
     std::string fingerprint;  ///< Hash of board, action, user, payload and message: 16 hex digits or more.
     std::string event_id;
     std::string board_id;
-    std::string activity;     ///< The ActivityEvent as JSON, active_connections 0.
+    std::string activity;  ///< The ActivityEvent as JSON, active_connections 0.
     WallTime published_at;
 };
 

@@ -84,6 +84,7 @@ class App {
     void run() {
         bus_->start([this](bool usable) { set_usable(usable); });
         std::vector<std::jthread> threads;
+        threads.reserve(other_loops_.size());
         for (auto& loop : other_loops_) {
             threads.emplace_back([&loop = *loop] { loop.run(); });
         }

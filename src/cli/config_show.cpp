@@ -68,7 +68,7 @@ std::string settings_as_text(const std::vector<Setting>& settings) {
         auto [variable, value] = cells[i];
         variable.resize(variable_width, ' ');
         value.resize(std::max(value_width, value.size()), ' ');
-        out += variable + "  " + value + "  " + name_of(settings[i].source) + "\n";
+        out += variable.append("  ").append(value).append("  ").append(name_of(settings[i].source)).append("\n");
     }
     return out;
 }

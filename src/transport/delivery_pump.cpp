@@ -36,7 +36,9 @@ std::string board_at_a_glance(std::string_view body) {
 }
 
 /// One that was handed out before: perhaps to a worker that died of it.
-bool is_suspect(const board::Delivery& delivery) { return delivery.redelivered; }
+bool is_suspect(const board::Delivery& delivery) {
+    return delivery.redelivered;
+}
 
 telemetry::WorkerOutcome outcome_of(Status status) {
     switch (status) {
@@ -64,7 +66,9 @@ DeliveryPump::DeliveryPump(Loop& loop, board::ActivityBus& bus, board::DeliveryS
       backoff_(options.hold_initial, options.hold_most),
       again_(loop, [this] { in_hand_.empty() ? probe() : pump(); }) {}
 
-void DeliveryPump::start() { probe(); }
+void DeliveryPump::start() {
+    probe();
+}
 
 void DeliveryPump::probe() {
     if (under_way_ || stopping_) {
@@ -162,10 +166,7 @@ void DeliveryPump::count_suspect() {
             bus_.forget_attempts(id);
         } else if (!attempts && options_.on_outage == OnOutage::pause && attempts.error().code != Errc::refused) {
             hold(attempts.error().detail);
-        } else if (!attempts) {
-            // An outage: the commit will find it, too, and charge it. A refusal: of this one counter, and would not end.
-            head_counted_ = true;
-        } else if (*attempts >= options_.crashes_max) {
+        } else if (attempts && *attempts >= options_.crashes_max) {
             const board::Delivery delivery = std::move(in_hand_.front());
             in_hand_.pop_front();
             settle(delivery, {.kind = board::Verdict::Kind::dead_letter,
@@ -175,6 +176,7 @@ void DeliveryPump::count_suspect() {
                               .event_id = delivery.message_id,
                               .board_id = board_at_a_glance(delivery.body)});
         } else {
+            // Uncounted, when there is an outage, which the commit will find and charge, or a refusal of this one counter.
             head_counted_ = true;
         }
         step_done();
@@ -276,8 +278,7 @@ void DeliveryPump::hold(const std::string& why) {
     if (!holding()) {
         held_since_ = loop_.now();
         metrics_.hold(true);
-        telemetry::log(Level::warn, "hold",
-                       {{"in_hand", static_cast<std::int64_t>(in_hand_.size())}, {"reason", why}});
+        telemetry::log(Level::warn, "hold", {{"in_hand", static_cast<std::int64_t>(in_hand_.size())}, {"reason", why}});
     } else if (started_ && loop_.now() - held_since_ > options_.hold_release) {
         telemetry::log(Level::warn, "hold_released", {{"in_hand", static_cast<std::int64_t>(in_hand_.size())}});
         started_ = false;

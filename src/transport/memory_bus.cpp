@@ -66,7 +66,9 @@ void MemoryBus::forget_old_keys() {
     }
 }
 
-void MemoryBus::probe(std::move_only_function<void(Result<void>)> done) { done({}); }
+void MemoryBus::probe(std::move_only_function<void(Result<void>)> done) {
+    done({});
+}
 
 void MemoryBus::count_attempt(const std::string&, std::move_only_function<void(Result<std::int64_t>)> done) {
     // A crash of this process forgets its messages with it, so no message can kill it twice.

@@ -50,8 +50,8 @@ class MemoryBus final : public board::ActivityBus {
     const MemoryBusOptions options_;
 
     // Loop only.
-    std::unordered_map<std::string, Mark> marks_;              // At most keys_max.
-    std::deque<std::pair<Instant, std::string>> by_expiry_;    // Each mark once; its expiry here may be out of date.
+    std::unordered_map<std::string, Mark> marks_;            // At most keys_max.
+    std::deque<std::pair<Instant, std::string>> by_expiry_;  // Each mark once; its expiry here may be out of date.
 };
 
 }  // namespace boardbus::transport

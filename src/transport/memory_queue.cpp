@@ -10,7 +10,9 @@ namespace boardbus::transport {
 namespace {
 
 // A body's share of the bound: its bytes and what the bookkeeping around them takes (two strings, deque and map nodes: about 200 B).
-std::size_t cost_of(const board::Delivery& delivery) { return delivery.body.size() + 256; }
+std::size_t cost_of(const board::Delivery& delivery) {
+    return delivery.body.size() + 256;
+}
 
 }  // namespace
 
@@ -19,7 +21,9 @@ MemoryQueue::MemoryQueue(Loop& loop, telemetry::Metrics& metrics, MemoryQueueOpt
     loop_.add_turn_end(*this);
 }
 
-MemoryQueue::~MemoryQueue() { loop_.remove_turn_end(*this); }
+MemoryQueue::~MemoryQueue() {
+    loop_.remove_turn_end(*this);
+}
 
 void MemoryQueue::publish(board::Publication publication, board::PublishDone done) {
     board::Delivery delivery{.tag = next_tag_,

@@ -21,7 +21,8 @@
 namespace boardbus::transport {
 
 struct MemoryQueueOptions {
-    std::size_t bytes_max = 16 << 20;  ///< Bodies waiting or unsettled, retries included; beyond it publishing is "overloaded".
+    std::size_t bytes_max =
+        16 << 20;  ///< Bodies waiting or unsettled, retries included; beyond it publishing is "overloaded".
     std::size_t prefetch = 256;
     std::size_t dead_letters_max = 1000;  ///< The oldest is forgotten first; each had its ERROR line.
 };
@@ -56,8 +57,8 @@ class MemoryQueue final : public board::Publisher, public board::DeliverySource,
 
     // Loop only.
     board::DeliverySink* sink_ = nullptr;
-    std::deque<board::Delivery> waiting_;                            // Bounded by bytes_max, as the next two.
-    std::map<std::uint64_t, board::Delivery> unsettled_;             // At most prefetch.
+    std::deque<board::Delivery> waiting_;                 // Bounded by bytes_max, as the next two.
+    std::map<std::uint64_t, board::Delivery> unsettled_;  // At most prefetch.
     std::multimap<Instant, board::Delivery> delayed_;
     std::deque<board::Delivery> dead_letters_;
     std::size_t bytes_ = 0;

@@ -27,7 +27,8 @@ struct DeadLetter;
 class RabbitDlqWatcher {
   public:
     /// `connection` is anybody's; looks are taken while it is open.
-    RabbitDlqWatcher(Loop& loop, AmqpConnection& connection, telemetry::Metrics& metrics, const RabbitTopology& topology);
+    RabbitDlqWatcher(Loop& loop, AmqpConnection& connection, telemetry::Metrics& metrics,
+                     const RabbitTopology& topology);
 
     void start();
     void stop() { timer_.stop(); }

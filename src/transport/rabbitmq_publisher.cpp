@@ -35,9 +35,10 @@ amqp::Properties properties_of(const board::Publication& publication) {
     properties.message_id = publication.event_id;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(publication.published_at.time_since_epoch());
     properties.timestamp = static_cast<std::uint64_t>(seconds.count());
-    properties.headers = {{"correlation_id", publication.correlation_id},
-                          {"idempotency_key", publication.correlation_id},
-                          {"traceparent", publication.traceparent.empty() ? new_traceparent() : publication.traceparent}};
+    properties.headers = {
+        {"correlation_id", publication.correlation_id},
+        {"idempotency_key", publication.correlation_id},
+        {"traceparent", publication.traceparent.empty() ? new_traceparent() : publication.traceparent}};
     return properties;
 }
 

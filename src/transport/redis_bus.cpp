@@ -79,7 +79,9 @@ long long number_at(const redisReply& reply, std::size_t index) {
     return there && reply.element[index]->type == REDIS_REPLY_INTEGER ? reply.element[index]->integer : 0;
 }
 
-bool is_noscript(const redisReply& reply) { return is_error(reply) && text_of(reply).starts_with("NOSCRIPT"); }
+bool is_noscript(const redisReply& reply) {
+    return is_error(reply) && text_of(reply).starts_with("NOSCRIPT");
+}
 
 CommitResult from_error(std::string_view text) {
     Error error = redis_error(text);
@@ -94,10 +96,14 @@ CommitResult to_commit_result(const redisReply& reply) {
         return from_error(text_of(reply));
     }
     switch (number_at(reply, 0)) {
-        case kFresh: return {.status = Status::fresh, .detail = ""};
-        case kDuplicate: return {.status = Status::duplicate, .detail = ""};
-        case kConflict: return {.status = Status::conflict, .detail = "the key belongs to another event"};
-        default: return {.status = Status::unavailable, .detail = "Redis answered the commit with something else"};
+        case kFresh:
+            return {.status = Status::fresh, .detail = ""};
+        case kDuplicate:
+            return {.status = Status::duplicate, .detail = ""};
+        case kConflict:
+            return {.status = Status::conflict, .detail = "the key belongs to another event"};
+        default:
+            return {.status = Status::unavailable, .detail = "Redis answered the commit with something else"};
     }
 }
 
@@ -172,12 +178,13 @@ void RedisBus::send(Batch batch, Script script) {
     if (connection_.is_up()) {
         fault::point("worker.before_commit");
     }
-    connection_.send(commands, [this, script, batch = std::move(batch)](Result<std::vector<RedisReply>> replies) mutable {
-        if (!replies) {
-            return refuse(std::move(batch), replies.error().detail, Status::unavailable);
-        }
-        on_batch_replies(std::move(batch), script, std::move(*replies));
-    });
+    connection_.send(commands,
+                     [this, script, batch = std::move(batch)](Result<std::vector<RedisReply>> replies) mutable {
+                         if (!replies) {
+                             return refuse(std::move(batch), replies.error().detail, Status::unavailable);
+                         }
+                         on_batch_replies(std::move(batch), script, std::move(*replies));
+                     });
 }
 
 void RedisBus::on_batch_replies(Batch batch, Script script, std::vector<RedisReply> replies) {

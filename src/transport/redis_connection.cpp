@@ -25,7 +25,9 @@ RedisConnection::RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions opt
       backoff_(options_.reconnect_initial, options_.reconnect_max),
       retry_(loop, [this] { start(); }) {}
 
-void RedisConnection::start() { stream_.open(options_.url.endpoint, options_.connect_timeout); }
+void RedisConnection::start() {
+    stream_.open(options_.url.endpoint, options_.connect_timeout);
+}
 
 void RedisConnection::send(const RedisCommands& commands, OnReplies done) {
     const std::string where = to_text(options_.url.endpoint);

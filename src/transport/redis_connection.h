@@ -110,7 +110,7 @@ class RedisConnection final : private StreamOwner {
     bool up_ = false;
     Instant up_since_;
     bool silent_ = false;  // No reply in time, and patience has begun.
-    Timer watch_;  // Due: with commands pending the server is dead, otherwise it is asked.
+    Timer watch_;          // Due: with commands pending the server is dead, otherwise it is asked.
 
     Backoff backoff_;
     Timer retry_;

@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t kKeptBufferBytes = std::size_t{1} << 20;
 
 constexpr std::array<std::string_view, 15> kUnavailable{
-    "LOADING", "READONLY", "OOM", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "BUSY",
-    "TRYAGAIN", "UNKILLABLE", "NOAUTH", "WRONGPASS", "NOPERM", "NOSCRIPT", "EXECABORT"};
+    "LOADING",  "READONLY",   "OOM",    "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "MISCONF",  "BUSY",
+    "TRYAGAIN", "UNKILLABLE", "NOAUTH", "WRONGPASS",  "NOPERM",     "NOSCRIPT",    "EXECABORT"};
 
 }  // namespace
 
@@ -83,11 +83,11 @@ void* RedisReader::create_array(const redisReadTask* task, int elements) {
     if (self.reply_elements_ > kRedisReplyElementsMax) {
         return nullptr;  // Ends the reader with its "out of memory".
     }
-    static const redisReplyObjectFunctions defaults = [] {
+    static const redisReplyObjectFunctions kDefaults = [] {
         const std::unique_ptr<redisReader, FreeReader> reader(::redisReaderCreate());
         return *reader->fn;
     }();
-    return defaults.createArray(task, elements);
+    return kDefaults.createArray(task, elements);
 }
 
 }  // namespace boardbus::transport

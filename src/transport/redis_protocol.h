@@ -33,7 +33,9 @@ inline std::string_view text_of(const redisReply& reply) {
     return has_text ? std::string_view(reply.str, static_cast<std::size_t>(reply.len)) : std::string_view();
 }
 
-inline bool is_error(const redisReply& reply) { return reply.type == REDIS_REPLY_ERROR; }
+inline bool is_error(const redisReply& reply) {
+    return reply.type == REDIS_REPLY_ERROR;
+}
 
 /// What an error reply means: unavailable when the server cannot serve now or does not let us in (nobody's command is at fault),
 /// refused when it would answer this command so again.

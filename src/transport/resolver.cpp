@@ -38,7 +38,7 @@ Result<std::vector<SocketAddress>> addresses_of(const std::string& host, std::ui
 }  // namespace
 
 struct Resolver::Mailbox {
-    std::mutex mutex;    // Guards `loop`: the Loop may go as soon as the Resolver has.
+    std::mutex mutex;  // Guards `loop`: the Loop may go as soon as the Resolver has.
     Loop* loop;
     Resolver* resolver;  // Loop only.
 };

@@ -28,7 +28,9 @@ constexpr unsigned kUserTimeoutMs = 10'000;
 constexpr int kKeepIdleSeconds = 5;
 constexpr int kKeepIntervalSeconds = 2;
 
-std::string errno_text(int code) { return std::generic_category().message(code); }
+std::string errno_text(int code) {
+    return std::generic_category().message(code);
+}
 
 template <typename T>
 void set_option(int fd, int level, int name, T value) {
@@ -180,7 +182,7 @@ void Stream::on_connected() {
         return end_soon(error(client.error().code, client.error().detail));
     }
     tls_ = std::move(*client);
-    (void)tls_->handshake();  // The first step only speaks.
+    [[maybe_unused]] const auto begun = tls_->handshake();  // The first step only speaks.
     tls_->take_output(wire_);
 }
 

@@ -46,8 +46,12 @@ Result<void> load_files(SSL_CTX* context, const TlsOptions& options) {
 
 }  // namespace
 
-void TlsClient::FreeContext::operator()(SSL_CTX* context) const { ::SSL_CTX_free(context); }
-void TlsClient::FreeSession::operator()(SSL* session) const { ::SSL_free(session); }
+void TlsClient::FreeContext::operator()(SSL_CTX* context) const {
+    ::SSL_CTX_free(context);
+}
+void TlsClient::FreeSession::operator()(SSL* session) const {
+    ::SSL_free(session);
+}
 
 Result<std::unique_ptr<TlsClient>> TlsClient::create(const TlsOptions& options, const std::string& host) {
     ::ERR_clear_error();
@@ -68,7 +72,7 @@ Result<std::unique_ptr<TlsClient>> TlsClient::create(const TlsOptions& options, 
     }
     X509_VERIFY_PARAM* expected = ::SSL_get0_param(session.get());
     ::X509_VERIFY_PARAM_set_hostflags(expected,
-                                        X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+                                      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     const bool is_address = numeric_address(host, 0).has_value();
     const bool named = is_address ? ::X509_VERIFY_PARAM_set1_ip_asc(expected, host.c_str()) == 1
                                   : ::X509_VERIFY_PARAM_set1_host(expected, host.c_str(), host.size()) == 1 &&
@@ -121,9 +125,12 @@ Result<std::size_t> TlsClient::read(std::span<char> buffer) {
         return count;
     }
     switch (::SSL_get_error(session_.get(), result)) {
-        case SSL_ERROR_WANT_READ: return 0;
-        case SSL_ERROR_ZERO_RETURN: return fail(Errc::closed, "closed by the other side");
-        default: return std::unexpected(error("TLS"));
+        case SSL_ERROR_WANT_READ:
+            return 0;
+        case SSL_ERROR_ZERO_RETURN:
+            return fail(Errc::closed, "closed by the other side");
+        default:
+            return std::unexpected(error("TLS"));
     }
 }
 

@@ -92,8 +92,8 @@ Checked<void> read_host(std::string_view text, Parts& parts) {
     } else {
         parts.host = host;
         const auto legal = [](char c) {
-            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                   c == '-' || c == '_';
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+                   c == '_';
         };
         if (parts.host.empty() || !std::ranges::all_of(parts.host, legal)) {
             return Wrong("the host must be a name, an IPv4 address or an IPv6 address in brackets");
@@ -116,7 +116,8 @@ Checked<Parts> cut(std::string_view text, const Scheme& scheme) {
     const auto colon = text.find("://");
     const std::string_view name = text.substr(0, colon);
     if (colon == text.npos || (name != scheme.plain && name != scheme.tls)) {
-        return Wrong(scheme.plain == "redis" ? "it must begin with redis:// or rediss://" : "it must begin with amqp:// or amqps://");
+        return Wrong(scheme.plain == "redis" ? "it must begin with redis:// or rediss://"
+                                             : "it must begin with amqp:// or amqps://");
     }
     parts.tls = name == scheme.tls;
     parts.port = parts.tls ? scheme.tls_port : scheme.plain_port;

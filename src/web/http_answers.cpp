@@ -266,7 +266,8 @@ void HttpConnection::shake_hands() {
         upgrade({.close_code = close_code::kTryAgainLater, .close_reason = "too many connections"});
         return;
     }
-    boards_.assign(1, std::move(*board));
+    boards_.clear();
+    boards_.push_back(std::move(*board));
     upgrade({});
 }
 

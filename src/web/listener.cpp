@@ -97,7 +97,8 @@ void Listener::on_ready(std::uint32_t) {
 void Listener::refuse_one() {
     // Left in the queue, the connection would make this socket ready for ever and its client wait for ever.
     spare_.reset();
-    UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    spare_.reset(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    spare_.reset();
     spare_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 

@@ -19,7 +19,7 @@ enum class Chunks { yes, no };
 class SseSession final : public Session {
   public:
     SseSession(Edge& edge, hub::Shard& shard, UniqueFd fd, Chunks chunks);
-    ~SseSession();
+    ~SseSession() override;
 
     /// Joins the boards (none: all) and sends the head of the response. `boards` are different from one another.
     void open(const std::vector<std::string>& boards, std::string_view head);

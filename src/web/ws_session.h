@@ -27,7 +27,7 @@ struct WsTerms {
 class WsSession final : public Session {
   public:
     WsSession(Edge& edge, hub::Shard& shard, UniqueFd fd, const WsTerms& terms);
-    ~WsSession();
+    ~WsSession() override;
 
     /// Joins the board and answers the handshake. Takes over one place of Occupancy::websockets.
     void open(std::string_view board, std::string_view response);

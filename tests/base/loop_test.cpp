@@ -62,8 +62,14 @@ TEST(Loop, ForgetsAWatcherThatWasRemovedInTheSameTurn) {
     int calls = 0;
     std::unique_ptr<Ready> first;
     std::unique_ptr<Ready> second;
-    first = std::make_unique<Ready>(loop, [&] { ++calls; second->forget(); });
-    second = std::make_unique<Ready>(loop, [&] { ++calls; first->forget(); });
+    first = std::make_unique<Ready>(loop, [&] {
+        ++calls;
+        second->forget();
+    });
+    second = std::make_unique<Ready>(loop, [&] {
+        ++calls;
+        first->forget();
+    });
 
     loop.turn(100ms);
 

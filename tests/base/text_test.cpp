@@ -19,7 +19,8 @@ using namespace std::string_literals;
 TEST(Utf8, TakesEveryLengthOfCharacter) {
     EXPECT_TRUE(is_utf8(""));
     EXPECT_TRUE(is_utf8("plain ASCII that is longer than eight bytes"));
-    EXPECT_TRUE(is_utf8("\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xEF\xBF\xBF\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"));
+    EXPECT_TRUE(is_utf8(
+        "\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xEF\xBF\xBF\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"));
 }
 
 // The rows of RFC 3629 §4 that must not pass: overlong forms, surrogates, beyond U+10FFFF, stray and missing bytes.

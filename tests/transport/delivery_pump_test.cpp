@@ -30,7 +30,8 @@ struct FakeBus final : board::ActivityBus {
         batches.emplace_back();
         for (const auto& request : batch) {
             batches.back().push_back(request.board_id);
-            results.push_back(CommitResult{away ? CommitResult::Status::unavailable : answers[request.board_id], "why"});
+            results.push_back(
+                CommitResult{away ? CommitResult::Status::unavailable : answers[request.board_id], "why"});
         }
         answer(std::move(done), std::move(results));
     }
@@ -47,7 +48,8 @@ struct FakeBus final : board::ActivityBus {
 
     void answer(CommitDone done, std::vector<CommitResult> results) {
         if (late) {
-            waiting.push_back([done = std::move(done), results = std::move(results)]() mutable { done(std::move(results)); });
+            waiting.push_back(
+                [done = std::move(done), results = std::move(results)]() mutable { done(std::move(results)); });
         } else {
             done(std::move(results));
         }
@@ -96,7 +98,8 @@ struct FakeSource final : board::DeliverySource {
 
 board::Delivery delivery(std::uint64_t tag, const std::string& board, std::int64_t retries = 0) {
     const auto message = board::parse_board_message(R"({"action":"a"})");
-    auto sealed = board::seal(*message, board, "event-" + std::to_string(tag), "key-" + std::to_string(tag), wall_now());
+    auto sealed =
+        board::seal(*message, board, "event-" + std::to_string(tag), "key-" + std::to_string(tag), wall_now());
     return {.tag = tag,
             .body = std::move(sealed.body),
             .message_id = sealed.event_id,
@@ -114,10 +117,16 @@ struct PumpTest : testing::Test {
 
     Loop loop;
     telemetry::Metrics metrics;
-    FakeBus bus{{{"b1", CommitResult::Status::fresh}, {"b2", CommitResult::Status::fresh}, {"b3", CommitResult::Status::fresh}}};
+    FakeBus bus{{{"b1", CommitResult::Status::fresh},
+                 {"b2", CommitResult::Status::fresh},
+                 {"b3", CommitResult::Status::fresh}}};
     FakeSource source;
-    DeliveryPump pump{loop, bus, source, metrics, {.retry = {.delay_first = 1000ms, .delay_max = 60s, .retries_max = 5},
-                                                  .hold_initial = 1ms, .hold_most = 2ms}};
+    DeliveryPump pump{
+        loop,
+        bus,
+        source,
+        metrics,
+        {.retry = {.delay_first = 1000ms, .delay_max = 60s, .retries_max = 5}, .hold_initial = 1ms, .hold_most = 2ms}};
 };
 
 TEST_F(PumpTest, BeginsToConsumeOnlyAfterAWriteSucceeded) {
@@ -298,8 +307,7 @@ TEST_F(PumpTest, HandlesASuspectWhoseCounterIsBroken) {
 }
 
 TEST_F(PumpTest, BoundsTheBytesOfABatch) {
-    DeliveryPump small(loop, bus, source, metrics,
-                       {.retry = {}, .batch_bytes_max = 2 * delivery(1, "b1").body.size()});
+    DeliveryPump small(loop, bus, source, metrics, {.retry = {}, .batch_bytes_max = 2 * delivery(1, "b1").body.size()});
     small.start();
     bus.late = true;
     small.on_deliveries({delivery(1, "b1")});
@@ -310,7 +318,8 @@ TEST_F(PumpTest, BoundsTheBytesOfABatch) {
 
     bus.waiting[0]();
 
-    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b1"), ElementsAre("b1", "b2"), ElementsAre("b3"), ElementsAre("b2")));
+    EXPECT_THAT(bus.batches,
+                ElementsAre(ElementsAre("b1"), ElementsAre("b1", "b2"), ElementsAre("b3"), ElementsAre("b2")));
     EXPECT_THAT(source.settled_tags(), ElementsAre(1, 2, 3, 4, 5));
 }
 

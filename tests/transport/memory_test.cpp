@@ -44,7 +44,8 @@ struct Taker final : board::DeliverySink {
 };
 
 board::CommitRequest request(const std::string& key, const std::string& fingerprint) {
-    return {.idempotency_key = key, .fingerprint = fingerprint, .event_id = "e", .board_id = "b", .activity = fingerprint};
+    return {
+        .idempotency_key = key, .fingerprint = fingerprint, .event_id = "e", .board_id = "b", .activity = fingerprint};
 }
 
 struct MemoryBusTest : testing::Test {

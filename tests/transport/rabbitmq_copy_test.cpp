@@ -83,8 +83,10 @@ TEST(RetryCopy, LeavesRoomInItsFrameWhenTheOriginalFilledOne) {
 
 TEST(RetryCopy, TakesAwayTheLargestOfManyTinyHeaders) {
     amqp::Properties original;
-    original.headers.assign(60'000, std::pair<std::string, amqp::Value>());  // As many as a frame can hold; 2 bytes each.
-    original.headers.insert(original.headers.begin() + 1000, std::pair<std::string, amqp::Value>("large", std::string(5000, 'x')));
+    original.headers.assign(60'000,
+                            std::pair<std::string, amqp::Value>());  // As many as a frame can hold; 2 bytes each.
+    original.headers.insert(original.headers.begin() + 1000,
+                            std::pair<std::string, amqp::Value>("large", std::string(5000, 'x')));
 
     const amqp::Properties copy = retry_copy(original, 1, {}, "error", "now");
 

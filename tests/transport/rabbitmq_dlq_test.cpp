@@ -175,7 +175,8 @@ TEST_F(LiveRabbitDlq, WatcherReportsWhatTheBrokerBuriedOnce) {
 TEST_F(LiveRabbitDlq, WatcherLeavesAForeignQueueAloneThatCountsItsLooks) {
     names.dlq.queue = prefix + ".foreign";
     channel->call([&](std::uint16_t n) {
-        return amqp::queue_declare(n, names.dlq.queue, amqp::Passive::no, {{"x-queue-type", "quorum"}, {"x-delivery-limit", 20}});
+        return amqp::queue_declare(n, names.dlq.queue, amqp::Passive::no,
+                                   {{"x-queue-type", "quorum"}, {"x-delivery-limit", 20}});
     });
     Ground foreign(loop, metrics, amqp, topology());
     ASSERT_TRUE(until([&] { return foreign.ready; }));

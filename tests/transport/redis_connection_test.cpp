@@ -243,7 +243,8 @@ class RedisFeedTest : public RedisConnectionTest, public board::ActivitySink {
         expect("*2\r\n$9\r\nSUBSCRIBE\r\n$2\r\nch\r\n");
     }
 
-    RedisFeed feed_{loop_, options(), "ch", *this, [this](Result<void> state) { states_.push_back(state.has_value()); }};
+    RedisFeed feed_{loop_, options(), "ch", *this,
+                    [this](Result<void> state) { states_.push_back(state.has_value()); }};
     std::vector<std::vector<std::string>> batches_;
     std::vector<bool> states_;
 };
@@ -251,7 +252,8 @@ class RedisFeedTest : public RedisConnectionTest, public board::ActivitySink {
 TEST_F(RedisFeedTest, OneReadIsOneBatch) {
     bring_up();
 
-    say("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\na\r\n*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nb\r\n");
+    say("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\na\r\n*3\r\n$"
+        "7\r\nmessage\r\n$2\r\nch\r\n$1\r\nb\r\n");
     run_until([this] { return !batches_.empty(); });
 
     EXPECT_TRUE(feed_.is_live());

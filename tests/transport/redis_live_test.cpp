@@ -46,8 +46,9 @@ class LiveRedis : public testing::Test, public board::ActivitySink {
 
     void bring_up() {
         server_.start();
-        bus_ = std::make_unique<RedisBus>(loop_, RedisBusOptions{.redis = redis(), .prefix = "p", .ttl = 100s, .channel = "ch"},
-                                          [](const Result<void>&) {});
+        bus_ = std::make_unique<RedisBus>(
+            loop_, RedisBusOptions{.redis = redis(), .prefix = "p", .ttl = 100s, .channel = "ch"},
+            [](const Result<void>&) {});
         feed_ = std::make_unique<RedisFeed>(loop_, redis(), "ch", *this, [](const Result<void>&) {});
         client_ = std::make_unique<RedisClient>(loop_, redis());
         bus_->start();
@@ -65,7 +66,11 @@ class LiveRedis : public testing::Test, public board::ActivitySink {
     }
 
     static CommitRequest request(std::string key, std::string fingerprint = "aaaaaaaaaaaaaaaa") {
-        return {.idempotency_key = key, .fingerprint = std::move(fingerprint), .event_id = "id-" + key, .board_id = "b", .activity = key};
+        return {.idempotency_key = key,
+                .fingerprint = std::move(fingerprint),
+                .event_id = "id-" + key,
+                .board_id = "b",
+                .activity = key};
     }
 
     std::vector<Status> commit(std::vector<CommitRequest> batch) {
@@ -101,7 +106,8 @@ class LiveRedis : public testing::Test, public board::ActivitySink {
 TEST_F(LiveRedis, FreshIsPublishedOnceAndThenADuplicate) {
     bring_up();
 
-    EXPECT_THAT(commit({request("k1"), request("k2"), request("k1")}), ElementsAre(Status::fresh, Status::fresh, Status::duplicate));
+    EXPECT_THAT(commit({request("k1"), request("k2"), request("k1")}),
+                ElementsAre(Status::fresh, Status::fresh, Status::duplicate));
     EXPECT_THAT(commit({request("k2")}), ElementsAre(Status::duplicate));
 
     run_until([this] { return seen_.size() == 2; });
@@ -144,7 +150,8 @@ TEST_F(LiveRedis, KeyOfAnotherTypeFailsAloneAndSaysWhy) {
     bring_up();
     client_->call({"LPUSH", "p:k", "x"});
 
-    EXPECT_THAT(commit({request("a"), request("k"), request("b")}), ElementsAre(Status::fresh, Status::failed, Status::fresh));
+    EXPECT_THAT(commit({request("a"), request("k"), request("b")}),
+                ElementsAre(Status::fresh, Status::failed, Status::fresh));
     EXPECT_NE(details_.find("WRONGTYPE"), std::string::npos) << details_;
 }
 
@@ -153,7 +160,8 @@ TEST_F(LiveRedis, ForgottenScriptIsLoadedAgainWithoutAHole) {
     commit({request("a")});
 
     client_->call({"SCRIPT", "FLUSH"});
-    EXPECT_THAT(commit({request("b"), request("c"), request("d")}), ElementsAre(Status::fresh, Status::fresh, Status::fresh));
+    EXPECT_THAT(commit({request("b"), request("c"), request("d")}),
+                ElementsAre(Status::fresh, Status::fresh, Status::fresh));
 
     run_until([this] { return seen_.size() == 4; });
     EXPECT_THAT(seen_, ElementsAre("a", "b", "c", "d"));
@@ -314,15 +322,18 @@ class LiveRedisTls : public LiveRedis {
             GTEST_SKIP() << "SKIPPED: no openssl in PATH";
         }
         const std::string folder = server_.folder();
-        const std::string script =
-            "cd " + folder +
-            " && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca 2>/dev/null"
-            " && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout s.key -out s.csr -subj /CN=s 2>/dev/null"
-            " && printf 'subjectAltName=DNS:localhost' > ext"
-            " && openssl x509 -req -in s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out s.pem 2>/dev/null";
+        const std::string script = "cd " + folder +
+                                   " && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "
+                                   "ca.key -out ca.pem -days 2 -subj /CN=ca 2>/dev/null"
+                                   " && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout s.key "
+                                   "-out s.csr -subj /CN=s 2>/dev/null"
+                                   " && printf 'subjectAltName=DNS:localhost' > ext"
+                                   " && openssl x509 -req -in s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+                                   "-extfile ext -out s.pem 2>/dev/null";
         ASSERT_EQ(std::system(script.c_str()), 0);
-        server_.start({"--port", "0", "--tls-port", std::to_string(server_.port()), "--tls-cert-file", folder + "/s.pem", "--tls-key-file",
-                       folder + "/s.key", "--tls-ca-cert-file", folder + "/ca.pem"});
+        server_.start({"--port", "0", "--tls-port", std::to_string(server_.port()), "--tls-cert-file",
+                       folder + "/s.pem", "--tls-key-file", folder + "/s.key", "--tls-ca-cert-file",
+                       folder + "/ca.pem"});
     }
 
     RedisOptions tls(const std::string& host, const std::string& ca) const {

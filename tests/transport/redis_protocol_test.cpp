@@ -93,14 +93,17 @@ TEST(RedisError, OutagesAreNobodysFault) {
     for (const char* text :
          {"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.",
           "OOM command not allowed when used memory > 'maxmemory'.", "NOREPLICAS Not enough good replicas to write.",
-          "MASTERDOWN Link with MASTER is down", "CLUSTERDOWN The cluster is down", "MISCONF Errors writing to the AOF file",
-          "BUSY Redis is busy running a script.", "TRYAGAIN Multiple keys request during rehashing", "UNKILLABLE Sorry", "NOAUTH x",
-          "WRONGPASS invalid", "NOPERM no", "ERR max number of clients reached",
-          "ERR The user executing the script can't run this command or subcommand", "EXECABORT Transaction discarded because of: OOM x"}) {
+          "MASTERDOWN Link with MASTER is down", "CLUSTERDOWN The cluster is down",
+          "MISCONF Errors writing to the AOF file", "BUSY Redis is busy running a script.",
+          "TRYAGAIN Multiple keys request during rehashing", "UNKILLABLE Sorry", "NOAUTH x", "WRONGPASS invalid",
+          "NOPERM no", "ERR max number of clients reached",
+          "ERR The user executing the script can't run this command or subcommand",
+          "EXECABORT Transaction discarded because of: OOM x"}) {
         EXPECT_EQ(redis_error(text).code, Errc::unavailable) << text;
     }
-    for (const char* text : {"WRONGTYPE Operation against a key", "ERR unknown command", "BUSYKEY Target key name already exists.", "",
-                             "EXECABORT Transaction discarded because of: ERR x"}) {
+    for (const char* text :
+         {"WRONGTYPE Operation against a key", "ERR unknown command", "BUSYKEY Target key name already exists.", "",
+          "EXECABORT Transaction discarded because of: ERR x"}) {
         EXPECT_EQ(redis_error(text).code, Errc::refused) << text;
     }
 }

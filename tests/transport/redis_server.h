@@ -69,8 +69,17 @@ class RedisServer {
 
     /// Does not wait until it listens.
     void start(const std::vector<std::string>& more = {}) {
-        std::vector<std::string> words{*find_program("redis-server"), "--port", std::to_string(port_), "--bind", "127.0.0.1",
-                                       "--save", "", "--appendonly", "no", "--dir", folder_};
+        std::vector<std::string> words{*find_program("redis-server"),
+                                       "--port",
+                                       std::to_string(port_),
+                                       "--bind",
+                                       "127.0.0.1",
+                                       "--save",
+                                       "",
+                                       "--appendonly",
+                                       "no",
+                                       "--dir",
+                                       folder_};
         words.insert(words.end(), more.begin(), more.end());
         pid_ = spawn(words);
     }
@@ -93,7 +102,9 @@ class RedisServer {
 /// A third party's connection: what other programs do to the server.
 class RedisClient final : public RedisOwner {
   public:
-    RedisClient(Loop& loop, const RedisOptions& options) : loop_(loop), connection_(loop, *this, options) { connection_.start(); }
+    RedisClient(Loop& loop, const RedisOptions& options) : loop_(loop), connection_(loop, *this, options) {
+        connection_.start();
+    }
     void on_redis_up() override {}
     void on_redis_down(const Error&) override {}
     void on_redis_messages(const std::vector<RedisReply>&) override {}
@@ -106,10 +117,10 @@ class RedisClient final : public RedisOwner {
         std::optional<std::string> answer;
         connection_.send(RedisCommands().add(words), [&](auto replies) {
             const bool is_number = replies && replies->front()->type == REDIS_REPLY_INTEGER;
-            answer = !replies                                         ? "lost: " + replies.error().detail
-                     : is_number                                      ? std::to_string(replies->front()->integer)
+            answer = !replies                                    ? "lost: " + replies.error().detail
+                     : is_number                                 ? std::to_string(replies->front()->integer)
                      : replies->front()->type == REDIS_REPLY_NIL ? "(nil)"
-                                                                      : std::string(text_of(*replies->front()));
+                                                                 : std::string(text_of(*replies->front()));
         });
         for (int i = 0; i < 500 && !answer; ++i) {
             loop_.turn(std::chrono::milliseconds(10));

@@ -113,7 +113,8 @@ TEST_F(StreamTest, RefusedConnectionNamesTheEndpoint) {
     run_until([this] { return !owner_.errors.empty(); });
 
     EXPECT_EQ(owner_.errors[0].code, Errc::unavailable);
-    EXPECT_NE(owner_.errors[0].detail.find(to_text(listener_.endpoint())), std::string::npos) << owner_.errors[0].detail;
+    EXPECT_NE(owner_.errors[0].detail.find(to_text(listener_.endpoint())), std::string::npos)
+        << owner_.errors[0].detail;
     EXPECT_EQ(owner_.opened, 0);
 }
 

@@ -39,9 +39,26 @@ TEST(RedisUrl, PasswordMayComeWithoutAUser) {
 }
 
 TEST(RedisUrl, RefusesWhatItDoesNotUnderstand) {
-    for (const char* text : {"", "redis", "http://h", "redis://", "redis://h:0", "redis://h:65536", "redis://h:", "redis://h:x", "redis://h/x",
-                             "redis://h/-1", "redis://h/1/2", "redis://h/99999999999", "redis://h?db=1", "redis://h h", "redis://u%4@h",
-                             "redis://u%zz@h", "redis://[::1", "redis://[h]", "redis://::1", "redis://h\n"}) {
+    for (const char* text : {"",
+                             "redis",
+                             "http://h",
+                             "redis://",
+                             "redis://h:0",
+                             "redis://h:65536",
+                             "redis://h:",
+                             "redis://h:x",
+                             "redis://h/x",
+                             "redis://h/-1",
+                             "redis://h/1/2",
+                             "redis://h/99999999999",
+                             "redis://h?db=1",
+                             "redis://h h",
+                             "redis://u%4@h",
+                             "redis://u%zz@h",
+                             "redis://[::1",
+                             "redis://[h]",
+                             "redis://::1",
+                             "redis://h\n"}) {
         EXPECT_FALSE(parse_redis_url(text)) << text;
     }
 }
@@ -58,7 +75,8 @@ TEST(AmqpUrl, DefaultsAreThoseOfRabbitMq) {
 }
 
 TEST(AmqpUrl, VhostIsThePathDecoded) {
-    for (const auto& [text, vhost] : {std::pair{"amqp://h/", "/"}, {"amqp://h/%2f", "/"}, {"amqp://h/a", "a"}, {"amqp://h/a%2Fb", "a/b"}}) {
+    for (const auto& [text, vhost] :
+         {std::pair{"amqp://h/", "/"}, {"amqp://h/%2f", "/"}, {"amqp://h/a", "a"}, {"amqp://h/a%2Fb", "a/b"}}) {
         const auto urls = parse_amqp_urls(text);
         ASSERT_TRUE(urls) << text;
         EXPECT_EQ(urls->front().vhost, vhost) << text;
@@ -82,8 +100,9 @@ TEST(AmqpUrl, EmptyMembersOfAListAreErrors) {
 }
 
 TEST(AmqpUrl, ErrorsNeverShowThePassword) {
-    for (const char* text : {"amqp://u:s3cret@h:x", "amqp://u:s3cret@", "amqp://u:s3cret/x@h", "amqp://u:s3,s3cret@h", "amqp://u:%s3cret@h",
-                             "amqp://u:s3?s3cret@h", "amqp://a,amqp://u:s3cret@h:0", "http://u:s3cret@h", "amqp://:s3cret@h:99999"}) {
+    for (const char* text : {"amqp://u:s3cret@h:x", "amqp://u:s3cret@", "amqp://u:s3cret/x@h", "amqp://u:s3,s3cret@h",
+                             "amqp://u:%s3cret@h", "amqp://u:s3?s3cret@h", "amqp://a,amqp://u:s3cret@h:0",
+                             "http://u:s3cret@h", "amqp://:s3cret@h:99999"}) {
         const std::string error = error_of(text);
         EXPECT_FALSE(error.empty()) << text;
         EXPECT_EQ(error.find("s3"), std::string::npos) << error;
