@@ -39,9 +39,9 @@ trial() {
     git clone -q "$here" "$root/root/boardbus"
     echo "--- ./dev run, stopped by Ctrl-C after its demo message"
     run "$root" bash -c 'cd /root/boardbus && ADVANCED_APP_PORT=18004 timeout --foreground -s INT -k 30 900 bash -c "
-        ./dev run > /tmp/run.log 2>&1 & run=\$!
+        set -m; ./dev run > /tmp/run.log 2>&1 & run=\$!
         until grep -q \"Ctrl-C stops\" /tmp/run.log; do kill -0 \$run || break; sleep 1; done
-        kill -INT \$run; wait \$run; echo \"exit code \$?\" >> /tmp/run.log"; cat /tmp/run.log'
+        kill -INT -- -\$run; wait \$run; echo \"exit code \$?\" >> /tmp/run.log"; cat /tmp/run.log'
     echo "--- ./dev test"
     run "$root" bash -c 'cd /root/boardbus && ./dev test'
 }

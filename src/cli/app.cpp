@@ -6,13 +6,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "base/loop.h"
 #include "cli/app_bus.h"
+#include "cli/broker_options.h"
 #include "cli/commands.h"
 #include "cli/process.h"
+#include "cli/redis_rate_limits.h"
 #include "hub/hub.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -51,8 +54,8 @@ class App {
           grace_(bus_loop_, [this] { give_up(); }),
           pages_(options_),
           occupancy_{web::Places(files_ - std::min(files_ / 2, kFileReserve)), web::Places(options_.max_connections)},
-          services_{bus_loop_, bus_->publisher(), hub_,      slow_budget_, metrics_, readiness_,
-                    pages_,    rate_limits_,      occupancy_} {
+          services_{bus_loop_, bus_->publisher(),    hub_,      slow_budget_, metrics_, readiness_,
+                    pages_,    share_limits(config), occupancy_} {
         const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
         const std::size_t loops = config.threads == 0 ? cores : config.threads;
         edges_.push_back(std::make_unique<web::Edge>(bus_loop_, options_, services_));
@@ -95,6 +98,13 @@ class App {
     }
 
   private:
+    web::RateLimitStore& share_limits(const Config& config) {
+        if (!config.rate_limit_redis) {
+            return own_limits_;
+        }
+        return shared_limits_.emplace(bus_loop_, rate_limit_options(config));
+    }
+
     void set_usable(bool usable) {
         if (stopping_ || (!usable && readiness_.get() == web::Readiness::State::starting)) {
             return;
@@ -145,7 +155,8 @@ class App {
     Timer grace_;
     web::Readiness readiness_;
     web::Pages pages_;
-    web::MemoryRateLimits rate_limits_;
+    web::MemoryRateLimits own_limits_;
+    std::optional<RedisRateLimits> shared_limits_;
     web::Occupancy occupancy_;
     web::EdgeServices services_;
     std::vector<std::unique_ptr<Loop>> other_loops_;

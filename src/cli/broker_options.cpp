@@ -20,4 +20,10 @@ transport::RedisOptions redis_options(const Config& config) {
             .reconnect_max = config.web.reconnect_max_delay};
 }
 
+transport::RedisOptions rate_limit_options(const Config& config) {
+    transport::RedisOptions options = redis_options(config);
+    options.url = config.rate_limit_redis.value();
+    return options;
+}
+
 }  // namespace boardbus::cli

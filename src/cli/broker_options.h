@@ -15,4 +15,7 @@ transport::AmqpOptions amqp_options(const Config& config, std::string name);
 
 transport::RedisOptions redis_options(const Config& config);
 
+/// Of the Redis that counts requests, which has the same certificates. Only when there is one.
+transport::RedisOptions rate_limit_options(const Config& config);
+
 }  // namespace boardbus::cli

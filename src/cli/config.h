@@ -74,6 +74,7 @@ struct Config {
     WorkerConfig worker;
     TelemetryConfig telemetry;
     HistoryConfig history;
+    std::optional<transport::RedisUrl> rate_limit_redis;  ///< Where apps share their rate limits; none: each its own.
 };
 
 }  // namespace boardbus::cli

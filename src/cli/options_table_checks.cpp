@@ -71,6 +71,21 @@ Rule redis_url() {
             }};
 }
 
+Rule rate_limit_storage() {
+    return {"memory:// or a redis:// or rediss:// URL", [](Config& config, std::string_view text) -> Complaint {
+                config.rate_limit_redis.reset();
+                if (trimmed(text) == "memory://") {
+                    return kFine;
+                }
+                auto url = transport::parse_redis_url(text);
+                if (!url) {
+                    return reason(url.error());
+                }
+                config.rate_limit_redis = std::move(*url);
+                return kFine;
+            }};
+}
+
 Complaint add_origin(const std::string& item, std::vector<std::string>& field) {
     if (item.contains('*')) {
         return "a wildcard origin is refused: it would let every site act with its visitors' tokens";

@@ -20,6 +20,7 @@ Complaint add_header_name(const std::string& item, std::vector<std::string>& fie
 Complaint add_proxy(const std::string& item, std::vector<web::Cidr>& field);
 
 Rule redis_url();
+Rule rate_limit_storage();
 Rule metrics_path();
 /// Checked only: nothing is exported yet.
 Rule otlp_headers();

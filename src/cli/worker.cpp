@@ -109,6 +109,9 @@ class Worker {
         }
         readiness_.set(usable ? web::Readiness::State::ready : web::Readiness::State::degraded);
         metrics_.ready(usable);
+        if (stopping_) {
+            return;
+        }
         telemetry::log(usable ? Level::info : Level::warn, usable ? "ready" : "degraded");
     }
 

@@ -275,7 +275,7 @@ void HttpConnection::count_failed_authentication() {
     // It uses up what this client may ask for; the answer stays the close code, the only thing that a browser's script
     // can see.
     if (const auto& limit = edge_.options().default_rate_limit) {
-        edge_.services().rate_limits.hit("default", client_.text(), *limit, edge_.loop().now(), [](RateDecision) {});
+        edge_.services().rate_limits.hit("default", client_.text(), *limit, edge_.loop(), [](RateDecision) {});
     }
 }
 

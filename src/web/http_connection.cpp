@@ -125,7 +125,7 @@ void HttpConnection::take_request() {
     }
     set_state(State::deciding);
     const bool is_stream = match_.route == Route::sse_activity || match_.route == Route::sse_board;
-    edge_.services().rate_limits.hit(is_stream ? "stream" : "default", client_.text(), *limited, edge_.loop().now(),
+    edge_.services().rate_limits.hit(is_stream ? "stream" : "default", client_.text(), *limited, edge_.loop(),
                                      [&edge = edge_, ticket = edge_.ticket_of(*this)](RateDecision decision) {
                                          if (Session* session = edge.find(ticket)) {
                                              static_cast<HttpConnection*>(session)->on_rate_decision(decision);

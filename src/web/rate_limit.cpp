@@ -104,9 +104,9 @@ Result<std::optional<RateLimit>> parse_rate_limit(std::string_view text) {
                     "366 days, as 120/minute, 10/second, 10 per 5 minutes");
 }
 
-void MemoryRateLimits::hit(std::string_view scope, std::string_view client, RateLimit limit, Instant now,
+void MemoryRateLimits::hit(std::string_view scope, std::string_view client, RateLimit limit, Loop& loop,
                            Decided decided) {
-    decided(count(scope, client, limit, now));
+    decided(count(scope, client, limit, loop.now()));
 }
 
 RateDecision MemoryRateLimits::count(std::string_view scope, std::string_view client, RateLimit limit, Instant now) {

@@ -47,10 +47,9 @@ class RateLimitStore {
     using Decided = std::move_only_function<void(RateDecision)>;
 
     /// Counts one request of `client` in the window called `scope` ("default", "stream") and tells whether it is within
-    /// `limit`. `decided` is called exactly once, at once or later, on the calling thread's loop; a session that may
-    /// die before makes it harmless itself. A store that cannot be reached allows. Thread: any.
-    virtual void hit(std::string_view scope, std::string_view client, RateLimit limit, Instant now,
-                     Decided decided) = 0;
+    /// `limit`. `decided` is called exactly once, at once or later, on `loop`, which is the caller's; a session that may
+    /// die before makes it harmless itself. A store that cannot be reached allows. Thread: that of `loop`.
+    virtual void hit(std::string_view scope, std::string_view client, RateLimit limit, Loop& loop, Decided decided) = 0;
 
   protected:
     ~RateLimitStore() = default;
@@ -63,7 +62,7 @@ class MemoryRateLimits final : public RateLimitStore {
   public:
     explicit MemoryRateLimits(std::size_t entries_max = 100'000) : entries_max_(entries_max) {}
 
-    void hit(std::string_view scope, std::string_view client, RateLimit limit, Instant now, Decided decided) override;
+    void hit(std::string_view scope, std::string_view client, RateLimit limit, Loop& loop, Decided decided) override;
 
     /// The same without the callback. Thread: any.
     RateDecision count(std::string_view scope, std::string_view client, RateLimit limit, Instant now);

@@ -200,7 +200,7 @@ INSTANTIATE_TEST_SUITE_P(Urls, BadValue,
                                          Bad{"REDIS_URL", "redis://h/x"}, Bad{"REDIS_URL", ""}));
 INSTANTIATE_TEST_SUITE_P(NotBuilt, BadValue,
                          testing::Values(Bad{"LANES", "2"}, Bad{"REDIS_URL", "redis+sentinel://a,b/main"},
-                                         Bad{"RATE_LIMIT_STORAGE_URI", "redis://h/1"},
+                                         Bad{"RATE_LIMIT_STORAGE_URI", "memcached://h"},
                                          Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h"},
                                          Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a"}));
 

@@ -483,3 +483,18 @@ def test_dlq_lists_shows_replays_and_purges(brokers, own, own_queues, names, sta
         wait_until(lambda: own_queues.depth(names.dlq_queue) == 1, what="the other one in the queue")  # What list looked at returns a moment later.
         dlq("purge", "--yes")
         assert own_queues.depth(names.dlq_queue) == 0
+
+
+def test_apps_share_their_rate_limits_through_redis(start, brokers, names):
+    """Each app alone would allow five; together they allow five. Without that Redis everything is allowed."""
+    settings = {"EVENT_TRANSPORT": "memory", "RATE_LIMIT_DEFAULT": "5/minute",
+                "RATE_LIMIT_STORAGE_URI": f"redis://127.0.0.1:{brokers.redis.port}/9"}
+    brokers.redis.client(9).flushdb()
+    apps = [start("app", settings).wait_ready() for _ in range(2)]
+    for app in apps:
+        wait_until(lambda app=app: app.log(event="rate_limits_shared"), what="the shared limits")
+    statuses = [apps[n % 2].get("/nope").status for n in range(8)]
+    assert statuses == [404] * 5 + [429] * 3
+
+    alone = start("app", {**settings, "RATE_LIMIT_STORAGE_URI": "redis://127.0.0.1:1/"}).wait_ready()
+    assert [alone.get("/nope").status for _ in range(8)] == [404] * 8

@@ -77,10 +77,11 @@ TEST(MemoryRateLimits, CountsClientsAndScopesApart) {
 }
 
 TEST(MemoryRateLimits, AnswersItsCallbackAtOnceAndOnce) {
+    Loop loop;
     MemoryRateLimits limits;
     int calls = 0;
 
-    limits.hit("default", "a", {1, 60s}, kStart, [&](RateDecision decision) { calls += decision.allowed ? 1 : 100; });
+    limits.hit("default", "a", {1, 60s}, loop, [&](RateDecision decision) { calls += decision.allowed ? 1 : 100; });
 
     EXPECT_EQ(calls, 1);
 }
