@@ -5,7 +5,8 @@ set -euo pipefail
 boardbus=$1
 port=${ADVANCED_APP_PORT:-8004}
 
-ADVANCED_EVENT_TRANSPORT=memory ADVANCED_APP_PORT=$port "$boardbus" app &
+# In a session of its own: Ctrl-C goes to all programs of the terminal, and a second signal ends boardbus at once.
+ADVANCED_EVENT_TRANSPORT=memory ADVANCED_APP_PORT=$port setsid "$boardbus" app &
 app=$!
 trap 'kill -TERM $app 2>/dev/null || true' INT TERM
 "$boardbus" health --wait 15 --url "http://127.0.0.1:$port"
