@@ -13,8 +13,8 @@ trap 'kill -TERM $app 2>/dev/null || true' INT TERM
 "$boardbus" demo --url "http://127.0.0.1:$port"
 echo
 echo "The board is at http://127.0.0.1:$port/ - Ctrl-C stops it."
-status=0
-wait $app || status=$?
 # A signal interrupts the first wait; the second one has the program's own exit code.
+wait $app || true
+status=0
 wait $app 2>/dev/null || status=$?
 exit $status
