@@ -160,13 +160,13 @@ def test_refused_messages_are_told_to_their_sender_and_the_rest_arrives(transpor
             for n in range(40):
                 socket.send_json({"action": f"fill{n}", "payload": {"x": "y" * 1000}})
             wait_until(lambda: len(listener.errors) >= 25, 10, "refusals")
-            refused = len(listener.errors)
         finally:
             if transport is not None:
                 transport.rabbitmq.thaw()
-        listener.wait(40 - refused, 15)
+        # More may be refused while those refusals come in: only the sum is known beforehand.
+        wait_until(lambda: len(listener.events) + len(listener.errors) >= 40, 15, lambda: f"{len(listener.events)} and {len(listener.errors)}")
         time.sleep(0.3)
-        assert len(listener.events) + len(listener.errors) == 40 and len(listener.errors) == refused < 40
+        assert len(listener.events) + len(listener.errors) == 40 and len(listener.events) > 0
         for error in listener.errors:
             assert set(error) == {"kind", "reason", "detail"} and error["reason"] == "event_bus_failure"
         socket.send_json({"action": "later"})
