@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 
+#include "web/ws_extensions.h"
+
 namespace boardbus::web {
 
 namespace {
@@ -45,6 +47,9 @@ std::expected<std::string_view, UpgradeRefusal> check_upgrade(const HttpRequest&
     const auto key = request.header("Sec-WebSocket-Key").value_or("");
     if (!is_key(key) || count(request, "Sec-WebSocket-Key") != 1) {
         return std::unexpected(UpgradeRefusal{400, "malformed Sec-WebSocket-Key"});
+    }
+    if (!is_extension_list(request.joined_header("Sec-WebSocket-Extensions"))) {
+        return std::unexpected(UpgradeRefusal{400, "malformed Sec-WebSocket-Extensions"});
     }
     return key;
 }
