@@ -52,14 +52,14 @@ def encode_frame(opcode: int, payload: bytes, fin: bool = True, mask: bool = Tru
 
 
 class WebSocket:
-    def __init__(self, port: int, path: str, headers=(), receive_buffer: int = 0, seconds: float = DEFAULT_SECONDS):
-        """Completes the handshake; `refused` instead of a socket when the answer is not 101."""
+    def __init__(self, port: int, path: str, headers=(), receive_buffer: int = 0, seconds: float = DEFAULT_SECONDS, early: bytes = b""):
+        """Completes the handshake; `refused` instead of a socket when the answer is not 101. `early` leaves with the handshake."""
         self.wire = Wire(port, receive_buffer)
         key = base64.b64encode(os.urandom(16))
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade",
                  f"Sec-WebSocket-Key: {key.decode()}", "Sec-WebSocket-Version: 13"]
         lines += [f"{name}: {value}" for name, value in headers]
-        self.wire.send("\r\n".join(lines).encode() + b"\r\n\r\n")
+        self.wire.send("\r\n".join(lines).encode() + b"\r\n\r\n" + early)
         self.response = read_head(self.wire, Deadline(seconds))
         self.refused = self.response.status != 101
         if self.refused:
