@@ -97,7 +97,7 @@ void FanoutSocket::flush() {
 }
 
 void FanoutSocket::resume() {
-    mood_ = Mood::reading;
+    resumed_ = true;
     if (fd_) {
         loop_.modify(fd_.get(), EPOLLIN | (wants_out_ ? EPOLLOUT : 0U), *this);
     }
@@ -156,7 +156,7 @@ void FanoutSocket::receive() {
         end(0, "what arrives is no event of ours");
         return;
     }
-    if (state_ == State::open && mood_ == Mood::stalled) {
+    if (state_ == State::open && mood_ == Mood::stalled && !resumed_) {
         loop_.modify(fd_.get(), 0, *this);
     }
 }

@@ -28,7 +28,7 @@ enum class Wire : std::uint8_t {
 
 enum class Mood : std::uint8_t {
     reading,
-    stalled,  ///< Reads nothing after the handshake, until resume().
+    stalled,  ///< Reads nothing after the handshake, until resume(). What it reads then counts for nothing.
 };
 
 /// Where a socket connects to, and from where.
@@ -101,15 +101,16 @@ class FanoutSocket final : private Watcher {
     FanoutSocketOwner& owner_;
     EventNumbers& numbers_;
     const Wire wire_;
+    const Mood mood_;
 
     // Loop only.
     UniqueFd fd_;
     std::string received_;  // The rest of an incomplete frame. Bound: the shared buffer.
     std::string unsent_;    // First the request.
     State state_ = State::closed;
-    Mood mood_;
     bool wants_out_ = false;
     bool was_open_ = false;
+    bool resumed_ = false;
 };
 
 }  // namespace boardbus::bench
