@@ -78,7 +78,8 @@ class Outcome:
         else:
             met, clearly_met, clearly_missed = self.median <= target, interval.high <= target, interval.low > target
         if len(self.judged) < 6:
-            return "met" if met else "MISSED"
+            # Bytes and counts hardly vary; quotients do.
+            return ("met" if met else "MISSED") + (", too few pairs to be sure" if self.measure.is_ratio else "")
         if met:
             return "met" if clearly_met else "met by the median; the interval reaches across"
         return "MISSED" if clearly_missed else "MISSED by the median; the interval reaches across"

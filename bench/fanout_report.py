@@ -88,7 +88,7 @@ def summary(rows) -> str:
     for row, saved, outcomes in rows:
         for found in outcomes:
             if SUMMARY.get(row.name) == found.measure.key:
-                quotient = f"{found.median:.2f} [{found.interval.low:.2f} to {found.interval.high:.2f}]" if found.measure.is_ratio else ""
+                quotient = judged_text(found) if found.measure.is_ratio else ""
                 other = f"{median(found.other, found.measure.form)} ({row.other})" if found.other else ""
                 lines.append(f"| {row.title}: {found.measure.label} | {median(found.ours, found.measure.form)} | {other} | {quotient} | "
                              f"{len(saved['pairs'])} |")

@@ -13,6 +13,7 @@ from fanout_numbers import Measure, median_interval, outcome  # noqa: E402
 
 HIGHER = Measure("speed", "speed", 0.95, higher_is_better=True)
 LOWER = Measure("times.p50", "p50", 1.1)
+BYTES = Measure("speed", "RSS", 300, is_ratio=False)
 
 
 def pairs(ours, other=1.0):
@@ -55,7 +56,9 @@ def test_a_measure_that_a_side_does_not_have_is_no_outcome():
     (LOWER, [1.0] * 11, "met"),
     (LOWER, [1.2] * 11, "MISSED"),
     (LOWER, [1.0] * 5 + [1.2] * 6, "MISSED by the median; the interval reaches across"),
-    (HIGHER, [0.9], "MISSED"),
+    (HIGHER, [0.9], "MISSED, too few pairs to be sure"),
+    (BYTES, [290] * 5, "met"),
+    (BYTES, [310] * 5, "MISSED"),
 ])
 def test_verdicts(measure, ours, verdict):
     assert outcome(measure, pairs(ours)).verdict() == verdict
