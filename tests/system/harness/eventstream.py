@@ -61,6 +61,14 @@ class EventStream:
             if event is not None and (heartbeats or event.event != "heartbeat"):
                 return event
 
+    def poll(self, seconds: float):
+        """The next event, heartbeats included; None when none begins to come within the seconds."""
+        while b"\n\n" not in self._text:
+            if not self.wire.begins(seconds):
+                return None
+            self._more(Deadline())
+        return self.next(heartbeats=True)
+
     def ended(self, seconds: float = DEFAULT_SECONDS) -> bool:
         """True once the server has ended the stream; events before that are skipped."""
         deadline = Deadline(seconds)
