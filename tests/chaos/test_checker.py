@@ -7,6 +7,8 @@ import pytest
 import checker
 import history
 import mutants
+import mutants_bus  # noqa: F401
+import mutants_readers  # noqa: F401
 from finding import FAIL, NOT_APPLICABLE, PASS, UNKNOWN
 from made_histories import BOARDS, SOUND, Made, plain
 from model import REJECTED, SECOND, UNKNOWN as NO_ANSWER
@@ -182,6 +184,12 @@ def test_too_few_messages_are_no_proof():
     made.meta["accepted_min"] = 1000
     verdict = verdict_of(made)
     assert verdict.findings["I0"].verdict == verdict.verdict == UNKNOWN
+
+
+def test_a_fault_point_that_was_not_met_is_no_proof():
+    made = plain()
+    made.meta["deaths"] = {"worker0": 1}
+    assert verdict_of(made).verdict == UNKNOWN
 
 
 def test_an_empty_history_proves_nothing():

@@ -186,8 +186,7 @@ def test_a_cut_in_the_answer_leaves_the_request_whole(proxy, echo):
     proxy.apply("cut", DOWN, after=0)
     sock.sendall(b"commit")
     with pytest.raises(ConnectionResetError):
-        assert sock.recv(10) == b""
-        raise ConnectionResetError
+        sock.recv(10)
     assert echo.got == b"commit"
 
 
@@ -216,11 +215,11 @@ def test_a_refused_port_opens_again(proxy):
     assert ask(connect(proxy), b"a") == b"A"
 
 
-def test_a_target_that_is_away_resets_the_client(echo):
-    echo.close()
-    relay = FaultProxy(1)
-    sock = connect(relay)
-    with pytest.raises(ConnectionResetError):
-        assert sock.recv(1) == b""
-        raise ConnectionResetError
+def test_a_target_that_is_away_resets_the_client():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    relay = FaultProxy(port)
+    with pytest.raises(ConnectionResetError):  # From connect() or from recv(): the reset may be there before connect() returns.
+        connect(relay).recv(1)
     relay.end()

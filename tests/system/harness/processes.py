@@ -152,13 +152,13 @@ def run_to_end(arguments, folder: Path, settings=None, seconds: float = 20):
 
 class Supervisor:
     """Keeps one boardbus process running, as an init system does: starts it again when it dies. Faults apply to the first start,
-    or to every start with `faults_always`. `told(event, process, code)` hears of every start and exit."""
+    or to every start with `faults_always`; `environment` to every start. `told(event, process, code)` hears of every start and exit."""
 
-    def __init__(self, command: str, folder: Path, settings, *, faults=None, faults_always: bool = False, deaths_max: int = 20,
+    def __init__(self, command: str, folder: Path, settings, *, faults=None, faults_always: bool = False, deaths_max: int = 20, environment=None,
                  told=lambda event, process, code: None):
         self._arguments = (command, folder, settings)
         self._faults, self._always = faults, faults_always
-        self._deaths_max, self._told = deaths_max, told
+        self._deaths_max, self._told, self._environment = deaths_max, told, environment or {}
         self.port = free_ports(1)[0]
         self.deaths = []  # Exit codes, in order.
         self.all = []     # Every process, in order.
@@ -168,7 +168,8 @@ class Supervisor:
         self._thread.start()
 
     def _start(self, first: bool) -> None:
-        self.current = Boardbus(*self._arguments, faults=self._faults if first or self._always else None, port=self.port)
+        faults = (self._faults or {}) if first or self._always else {}
+        self.current = Boardbus(*self._arguments, faults={**self._environment, **faults}, port=self.port)
         self.all.append(self.current)
         self._told("start", self.current, None)
 
