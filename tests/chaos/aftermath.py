@@ -84,7 +84,7 @@ def _dead_letter(properties, body: bytes) -> dict:
         message = envelope["message"]
         return {**entry, "id": envelope["event_id"], "key": envelope["correlation_id"], "board": envelope["board_id"],
                 "hash": content_hash(message["action"], message["user"], message["payload"])}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {**entry, "id": properties.message_id, "key": properties.message_id, "board": None, "hash": None}
 
 

@@ -7,12 +7,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from harness import processes
 from harness.brokers import missing_programs
-from harness.processes import ROOT, run_to_end
+from harness.processes import ROOT, TOKEN, run_to_end
+from harness.websocket import WebSocket, board_socket
 
 import history
+import mutants
+import mutants_bus  # noqa: F401
+import mutants_readers  # noqa: F401
 import rows
 from checker import INVARIANTS
 from finding import FAIL, PASS
@@ -22,6 +27,7 @@ from setups import SETUPS
 from trial import Plan, Trial
 
 RESULTS = ROOT / "build" / "chaos"
+MUTATED_RECORDS_MAX = 60_000  # Of a run whose history is falsified in every way at once: some 30 ways, a second each.
 
 
 class Ground:
@@ -48,7 +54,7 @@ class Ground:
             brokers.end()
 
     def can(self) -> set:
-        """`history`, `acks`, `sentinel`, `faketime`: found out by asking, not by version."""
+        """`history`, `acks`, `resume`, `sentinel`, `faketime`: found out by asking, not by version."""
         if self._can is None:
             self._can = {"faketime"} if Path(rows.FAKETIME).exists() else set()
             folder = self._folder / "capabilities"
@@ -57,18 +63,33 @@ class Ground:
             lab = Lab(self.of("single"), folder)
             try:
                 lab.start()
-                PostWay(lambda: lab.ports("publishers"), 10).send("b", {"action": "ask", "correlation_id": "ask"})
-                end = time.monotonic() + 10
-                while not lab.recorder.events and time.monotonic() < end:
-                    time.sleep(0.05)
                 self._can |= {"acks"} if lab.has_acks() else set()
-                time.sleep(0.5)
-                lab.recorder.read_to_the_end()
+                self._can |= _ask_for_history(lab)
             finally:
                 lab.end()
             lines = (folder / "recorder.jsonl").read_text()
             self._can |= {"history"} if '"pos":' in lines and '"via":"stream"' in lines else set()
         return self._can
+
+
+def _ask_for_history(lab) -> set:
+    """Sends two messages and comes back with the cursor of the first, if there is one."""
+    port = lab.apps[0].port
+    way = PostWay(lambda: lab.ports("publishers"), 10)
+    with board_socket(port, "b") as socket:
+        way.send("b", {"action": "ask", "correlation_id": "first"})
+        cursor = socket.event().get("cursor")
+        way.send("b", {"action": "ask", "correlation_id": "second"})
+        socket.event()
+    time.sleep(0.5)
+    lab.recorder.read_to_the_end()
+    if cursor is None:
+        return set()
+    with WebSocket(port, f"/ws/boards/b?token={TOKEN}&since={quote(cursor)}") as socket:
+        try:
+            return {"resume"} if not socket.refused and socket.event(2)["correlation_id"] == "second" else set()
+        except (TimeoutError, AssertionError):
+            return set()
 
 
 class Campaign:
@@ -91,16 +112,23 @@ class Campaign:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def run(self, plan: Plan) -> "Result":
-        missing = plan.needs - self.ground.can()
+        can = self.ground.can()
+        missing = plan.needs - can
         if missing:
             return Result(plan, "SKIPPED", f"the server or machine has no {', '.join(sorted(missing))}", "", 0)
         begin = time.monotonic()
-        trial = Trial(plan, self.ground.of(plan.setup), self.folder / plan.name, self.seed)
+        trial = Trial(plan, self.ground.of(plan.setup), self.folder / plan.name, self.seed, can)
         verdict = trial.run()
+        if verdict.verdict == PASS and not trial.problems and len(verdict.model.records) <= MUTATED_RECORDS_MAX:
+            caught, not_caught = mutants.missed(history.read(self.folder / plan.name))
+            notes = [f"{caught} mutants caught"] + [f"the checker missed the mutant {name}" for name in not_caught]
+            trial.problems += notes[1:]
+        else:
+            notes = trial.problems
         counts = verdict.counts()
         seen = ", ".join(f"{counts[name]} {name}" for name in ("accepted", "committed", "duplicates", "gaps", "dead letters"))
         return Result(plan, PASS if verdict.verdict == PASS and not trial.problems else FAIL if verdict.verdict == FAIL else "unknown", seen,
-                      "; ".join([verdict.short()] + trial.problems), time.monotonic() - begin, verdict)
+                      "; ".join([verdict.short()] + notes), time.monotonic() - begin, verdict)
 
 
 class Result:
@@ -127,7 +155,8 @@ def run_matrix(seed: int, words, chosen) -> int:
     """Every row once, or those that were chosen; exit code 0 when none failed and one passed at least."""
     if not _ready_to_run():
         return 2
-    plans = [plan for plan in rows.matrix() if (chosen is None or plan.name in chosen) and (words is None or any(word in plan.name for word in words))]
+    plans = [plan for plan in rows.matrix() if (chosen is None or plan.name in chosen)
+             and (words is None or any(word in plan.name for word in words))]
     plans.sort(key=lambda plan: list(SETUPS).index(plan.setup))  # Stable: each setup is started once.
     results = []
     print(f"seed {seed}, histories in {RESULTS / str(seed)}", flush=True)
@@ -188,8 +217,8 @@ def mixed_plan(seed: int, minutes: float) -> Plan:
         wait, seconds = rng.uniform(2, 5), rng.uniform(0.5, 6)
         steps.append((wait, "+".join(rng.choice(KINDS[kind]) for kind in kinds), seconds))
         passed += wait + seconds + 3
-    return Plan("mixed", what=f"random faults for {minutes:g} minutes", steps=steps, links={*LINKS, *SIDES}, apps=2, workers=2, rate=150, publishers=6,
-                boards=4, expect_of=rows.sometimes_failing, environment=rows.DOOMED, expects={"silence", "retries", "late_retries"},
+    return Plan("mixed", what=f"random faults for {minutes:g} minutes", steps=steps, links={*LINKS, *SIDES}, apps=2, workers=2, rate=150,
+                publishers=6, boards=4, expect_of=rows.sometimes_failing, environment=rows.DOOMED, expects={"silence", "retries", "late_retries"},
                 readers_may_miss=rows.MISS, fresh_seconds=60, drain_seconds=120, accepted_min=500)
 
 
@@ -205,7 +234,7 @@ def run_mixed(seed: int, minutes: float) -> int:
     for record in stored.of("fault"):
         print(f"{(record['t'] - begin) / 1e9:8.2f} s  {record['type']:<6} {record['name']:<32} {record.get('detail', '')}")
     print(result.full.text())
-    for problem in result.why.split("; ")[1:]:
-        print(f"problem: {problem}")
+    for note in result.why.split("; ")[1:]:
+        print(note)
     print(f"\n{int(result.verdict == PASS)} passed, {int(result.verdict != PASS)} failed, 0 skipped", flush=True)
     return 0 if result.verdict == PASS else 1

@@ -49,6 +49,12 @@ def judge(mutant: Mutant, sound: History, rng: random.Random) -> tuple:
     return f"{'caught' if caught else 'MISSED'} by {' '.join(sorted(failed)) or 'nobody'}", caught
 
 
+def missed(sound: History) -> tuple:
+    """(how many mutants of this run were caught, the names of those that were not)."""
+    judged = {mutant.name: judge(mutant, sound, random.Random(1))[1] for mutant in MUTANTS.values()}
+    return sum(caught is True for caught in judged.values()), [name for name, caught in judged.items() if caught is False]
+
+
 # For the mutants: choosing a victim.
 
 def delivered(model, rng) -> str:

@@ -80,7 +80,8 @@ def _committed_again(records, model, rng):
         same = [e for e in model.log if e["epoch"] == entry["epoch"]]
         again["pos"] = max(e["pos"] for e in same) + 1
         again["seq"] = max(e["seq"] for e in same if e["board"] == entry["board"]) + 1
-    copies = [{**r, "t": last_t + 2000, **{n: again[n] for n in ("pos", "seq") if n in again}} for r in records if r["op"] == "recv" and r["key"] == key]
+    place = {name: again[name] for name in ("pos", "seq") if name in again}
+    copies = [{**record, "t": last_t + 2000, **place} for record in records if record["op"] == "recv" and record["key"] == key]
     return records + [again] + copies
 
 
@@ -155,7 +156,8 @@ def charged_outage(records, model, rng):
         delay = settings["retry_delay_ms"] * 2 ** (attempt - 1)
         dead = attempt > settings["max_retries"]
         records.append({"op": "line", "t": records[-1]["t"], "event": "dead_letter" if dead else "retry", "event_id": entry["id"], "wall": wall,
-                        "board_id": entry["board"], "attempts": attempt, "delay_ms": delay, "reason": "retries_exhausted", "last_error": "connection refused"})
+                        "board_id": entry["board"], "attempts": attempt, "delay_ms": delay, "reason": "retries_exhausted",
+                        "last_error": "connection refused"})
         wall += delay / 1000
     return records + [{"op": "dlq", "t": records[-1]["t"], "key": key, "id": entry["id"], "board": entry["board"], "hash": entry["hash"],
                        "reason": "retries_exhausted", "attempts": settings["max_retries"] + 1}]

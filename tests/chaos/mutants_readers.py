@@ -123,7 +123,8 @@ def false_gap(records, model, rng):
     if not model.numbered or model.expects("gaps") or model.expects("redis_lost"):
         return None
     event = rng.choice([r for r in records if r["op"] == "recv" and "seq" in r])
-    return records + [{"op": "gap", "t": event["t"] + 1, "sub": event["sub"], "board": event["board"], "first": event["seq"] + 1, "last": event["seq"] + 1}]
+    place = event["seq"] + 1
+    return records + [{"op": "gap", "t": event["t"] + 1, "sub": event["sub"], "board": event["board"], "first": place, "last": place}]
 
 
 @mutant("silent-epoch", "I7")

@@ -38,7 +38,8 @@ def _points() -> list:
                          ("worker.after_commit:40", "after the commit, before the ack"), ("worker.before_ack:40", "before an ack")):
         rows.append(Plan(f"kill-{point.split(':')[0]}", what=f"worker dies (-9) {words}", faults={"BOARDBUS_FAULT_AT": point}, lead=3,
                          supervised_deaths={"worker0": 1}))
-    for point, words in (("worker.after_retry_confirm:3", "after a retry copy's confirm"), ("worker.after_dlq_confirm:2", "after a dead letter's confirm")):
+    for point, words in (("worker.after_retry_confirm:3", "after a retry copy's confirm"),
+                         ("worker.after_dlq_confirm:2", "after a dead letter's confirm")):
         rows.append(Plan(f"kill-{point.split(':')[0]}", what=f"worker dies (-9) {words}", faults={"BOARDBUS_FAULT_AT": point}, lead=5,
                          supervised_deaths={"worker0": 1}, expect_of=sometimes_failing, environment=DOOMED, expects={"retries", "late_retries"}))
     return rows
@@ -122,13 +123,13 @@ def _links() -> list:
         for kind, seconds, words in (("reset", 2, "RST, refused for 2 s"), ("drop-down", 8, "answers swallowed for 8 s"),
                                      ("drop-up", 8, "requests swallowed for 8 s"), ("stall", 8, "stalled for 8 s"), ("delay", 4, "100 ms each way"),
                                      ("half-close", 1, "half-closed"), ("cut-mid-bytes", 1, "cut at a random byte")):
-            rows.append(Plan(f"{link}-{kind}", what=f"{link}: {words}", links={link}, steps=[(0, f"link.{link}.{kind}", seconds)], readers_may_miss=miss,
-                             fresh_seconds=25))
+            rows.append(Plan(f"{link}-{kind}", what=f"{link}: {words}", links={link}, steps=[(0, f"link.{link}.{kind}", seconds)],
+                             readers_may_miss=miss, fresh_seconds=25))
     return rows
 
 
 def matrix() -> list:
-    """All rows, in the order of the research page's table."""
+    """All rows, in the order in which the brokers are needed."""
     two = {"apps": 2, "workers": 2}
     return _points() + [
         Plan("worker-kill-loop", what="workers killed (-9) every 0.2 to 2 s for 10 s, prefetch 100", steps=[(0, "worker.kill-loop", 10)], workers=2,
@@ -137,9 +138,12 @@ def matrix() -> list:
         Plan("redis-kill-empty", what="kill -9 of Redis, back without its data", steps=[(0, "redis.kill-empty", 1)], readers_may_miss=MISS,
              expects={"redis_lost"}),
         Plan("rabbit-kill", what="kill -9 of RabbitMQ, quorum queues", steps=[(0, "rabbit.kill", 1)]),
-        Plan("rabbit-kill-classic", what="kill -9 of RabbitMQ, classic queues", steps=[(0, "rabbit.kill", 1)], settings={"RABBITMQ_QUEUE_TYPE": "classic"}),
-        Plan("cluster-leader-kill", what="kill -9 of the main queue's leader, three nodes", steps=[(0, "cluster.kill-leader", 6)], setup="cluster", lead=3),
-        Plan("cluster-majority", what="two of three nodes killed, then back", steps=[(0, "cluster.kill-majority", 5)], setup="cluster", fresh_seconds=40),
+        Plan("rabbit-kill-classic", what="kill -9 of RabbitMQ, classic queues", steps=[(0, "rabbit.kill", 1)],
+             settings={"RABBITMQ_QUEUE_TYPE": "classic"}),
+        Plan("cluster-leader-kill", what="kill -9 of the main queue's leader, three nodes", steps=[(0, "cluster.kill-leader", 6)],
+             setup="cluster", lead=3),
+        Plan("cluster-majority", what="two of three nodes killed, then back", steps=[(0, "cluster.kill-majority", 5)], setup="cluster",
+             fresh_seconds=40),
         Plan("cluster-partition", what="the leader cut off from the two others for 10 s", steps=[(0, "cluster.isolate-leader", 10)], setup="cluster",
              fresh_seconds=60),
         Plan("rabbit-freeze", what="RabbitMQ silent (SIGSTOP) for 12 s", steps=[(0, "rabbit.stop", 12)], fresh_seconds=30),
@@ -152,7 +156,8 @@ def matrix() -> list:
         Plan("lost-last-of-burst", what="the last message of a burst swallowed on the subscription", links={"app-redis"},
              steps=[(0, "link.app-redis.lose-last", 1)], needs={"history"}),
         Plan("redis-flushall", what="FLUSHALL under load", steps=[(0, "redis.flushall", 1)], expects={"redis_lost"}),
-        Plan("redis-script-flush", what="SCRIPT FLUSH and FUNCTION FLUSH under load", steps=[(0, "redis.script-flush", 0), (0.5, "redis.script-flush", 0)]),
+        Plan("redis-script-flush", what="SCRIPT FLUSH and FUNCTION FLUSH under load",
+             steps=[(0, "redis.script-flush", 0), (0.5, "redis.script-flush", 0)]),
         Plan("redis-client-kill", what="CLIENT KILL of all connections, ten times a second for 5 s", steps=[(0, "redis.client-kill", 5)],
              readers_may_miss=MISS),
         Plan("redis-oom", what="Redis answers PING and refuses writes (maxmemory) for 5 s", steps=[(0, "redis.maxmemory", 5)]),
@@ -163,37 +168,42 @@ def matrix() -> list:
         Plan("redis-outage-2min", what="Redis away for 120 s at 500 messages/s", steps=[(0, "redis.kill", 120)], rate=500, publishers=10,
              readers_may_miss=MISS, fresh_seconds=90, drain_seconds=180, accepted_min=20_000),
         Plan("sentinel-failover", what="SENTINEL FAILOVER under load", steps=[(0, "sentinel.failover", 5)], setup="sentinel", needs={"sentinel"},
-             expects={"failover"}),
+             expects={"failover"}, settings={"REDIS_WAIT_REPLICAS": "1"}),
         Plan("sentinel-kill", what="kill -9 of the master under load", steps=[(0, "sentinel.kill-master", 8)], setup="sentinel", needs={"sentinel"},
-             expects={"failover"}),
+             expects={"failover"}, settings={"REDIS_WAIT_REPLICAS": "1"}),
         Plan("sentinel-old-master", what="the master stopped, replaced, resumed: it takes writes for 10 s", steps=[(0, "sentinel.freeze-master", 8)],
-             setup="sentinel", needs={"sentinel"}, expects={"failover"}, tail=14),
+             setup="sentinel", needs={"sentinel"}, expects={"failover"}, settings={"REDIS_WAIT_REPLICAS": "1"}, tail=14),
         Plan("memory-alarm", what="memory alarm for 8 s", steps=[(0, "rabbit.memory-alarm", 8)]),
         Plan("disk-alarm", what="disk alarm for 8 s", steps=[(0, "rabbit.disk-alarm", 8)]),
         Plan("delete-main", what="main queue deleted while empty", steps=[(0, "rabbit.delete-main", 3)], fresh_seconds=45),
-        Plan("delete-retry", what="retry queue deleted while empty", steps=[(0, "rabbit.delete-retry", 3)], expect_of=sometimes_failing, environment=DOOMED,
+        Plan("delete-retry", what="retry queue deleted while empty", steps=[(0, "rabbit.delete-retry", 3)], expect_of=sometimes_failing,
+             environment=DOOMED,
              expects={"retries", "late_retries"}, fresh_seconds=45, lead=3),
-        Plan("delete-dlq", what="dead letter queue deleted before the first dead letter", steps=[(0, "rabbit.delete-dlq", 1)], expect_of=sometimes_failing,
+        Plan("delete-dlq", what="dead letter queue deleted before the first dead letter", steps=[(0, "rabbit.delete-dlq", 1)],
+             expect_of=sometimes_failing,
              environment=DOOMED, expects={"retries", "late_retries"}, lead=0.3, tail=8, fresh_seconds=45),
         Plan("unbind-main", what="main queue's binding removed", steps=[(0, "rabbit.unbind-main", 3)], fresh_seconds=45, tail=3, drain_seconds=90),
         Plan("delete-exchange", what="main exchange deleted", steps=[(0, "rabbit.delete-exchange", 3)], fresh_seconds=45, tail=3, drain_seconds=90),
-        Plan("close-connections", what="operator closes all connections, twice", steps=[(0, "rabbit.close-connections", 1), (1, "rabbit.close-connections", 1)]),
+        Plan("close-connections", what="operator closes all connections, twice",
+             steps=[(0, "rabbit.close-connections", 1), (1, "rabbit.close-connections", 1)]),
         Plan("predeclared", what="main queue predeclared as classic, without single active consumer", before=_predeclared_classic,
              steps=[(0, "worker.kill", 1)]),
         Plan("same-key", what="one message sent 100 times through two apps", extra=_same_key_from_everywhere, apps=2),
         Plan("invalid-bodies", what="ten bodies that are no envelopes", extra=_poison_bodies),
         Plan("crash-poison", what="a message that kills the worker, among others", faults={"BOARDBUS_FAULT_AT": "worker.handling=poison"},
              faults_always=True, expect_of=poison_at_30, boards=1, lead=8, supervised_deaths={"worker0": 3}),
-        Plan("handler-fails", what="some messages fail always, some a few times", expect_of=sometimes_failing, environment=DOOMED, expects={"retries"},
+        Plan("handler-fails", what="some messages fail always, some a few times", expect_of=sometimes_failing, environment=DOOMED,
+             expects={"retries"},
              lead=5),
         Plan("slow-reader", what="a reader of one event in two seconds among others", slow_reader=True, lead=6, rate=200),
-        Plan("clock", what="wall clock of app and worker +1 h, then -1 h, then true", before=_clock_before, extra=_clock_jump(("+3600", "-3600", "+0")),
+        Plan("clock", what="wall clock of app and worker +1 h, then -1 h, then true", before=_clock_before,
+             extra=_clock_jump(("+3600", "-3600", "+0")),
              needs={"faketime"}),
         Plan("rolling-restart", what="SIGTERM to each worker and app in turn", steps=[(0, "rolling-restart", 0)], **two),
         Plan("clients-cut", what="RST of all clients' connections, three times", links=set(SIDES), steps=[(0.5, "clients.cut", 0)] * 3),
         Plan("clients-stall", what="clients' connections stalled for 4 s", links=set(SIDES), steps=[(0, "clients.stall", 4)], expects={"silence"}),
         Plan("history-trimmed", what="readers away for longer than a history of 50 events per board", links={"readers"},
-             steps=[(0, "readers.refuse", 6)], settings={"HISTORY_SIZE": "200", "HISTORY_BOARD_SIZE": "50"}, needs={"history"},
+             steps=[(0, "readers.refuse", 6)], settings={"HISTORY_SIZE": "200", "HISTORY_BOARD_SIZE": "50"}, needs={"resume"},
              expects={"gaps", "pruning"}),
     ]
 

@@ -35,7 +35,8 @@ class RabbitCluster:
         more = "cluster_partition_handling = pause_minority\n"
         kernel = "{net_ticktime,15}"
         first = RabbitMq(folder / "r1", tls, name="r1", more=more, kernel=kernel, schedulers=1)
-        self.nodes = [first] + [RabbitMq(folder / f"r{n}", tls, name=f"r{n}", neighbour=first, more=more, kernel=kernel, schedulers=1) for n in (2, 3)]
+        self.nodes = [first] + [RabbitMq(folder / f"r{n}", tls, name=f"r{n}", neighbour=first, more=more, kernel=kernel, schedulers=1)
+                                for n in (2, 3)]
         self.url = ",".join(node.url for node in self.nodes)
 
     def start(self) -> None:
@@ -50,7 +51,9 @@ class RabbitCluster:
         wait_until(lambda: all(node.is_up() for node in self.nodes), 30, "three nodes answer")
 
     def living(self) -> RabbitMq:
-        return wait_until(lambda: next((node for node in self.nodes if node._beam.exit_code() is None and node.is_up()), None), 60, "a node that answers")
+        def find():
+            return next((node for node in self.nodes if node._beam.exit_code() is None and node.is_up()), None)
+        return wait_until(find, 60, "a node that answers")
 
     @property
     def port(self) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that read, come back whenever their connection ends, and write down every event and frame.
 
-They come back with the cursor of their last event (`?since=`, `Last-Event-ID`) when the server gives cursors. When it does not, they come
+They come back with the cursor of their last event (`?since=`, `Last-Event-ID`) when the server goes on there. When it does not, they come
 back without one, which the history shows as an opening without `since`: what happened meanwhile is then nobody's promise.
 """
 import json
@@ -24,10 +24,10 @@ SILENCE_SECONDS = 45  # The server pings and heartbeats more often; longer silen
 class Subscriber(threading.Thread):
     """`boards`: one for a WebSocket; for SSE, all that it is to see. `pause` slows the reading down (seconds per event)."""
 
-    def __init__(self, name: str, kind: str, boards, ports, writer, *, seed: int, acks: bool, first_port: int = 0, pause: float = 0.0):
+    def __init__(self, name: str, kind: str, boards, ports, writer, *, seed: int, acks: bool, resume: bool, first_port: int = 0, pause: float = 0.0):
         super().__init__(name=f"subscriber-{name}", daemon=True)
         self.label, self.kind, self.boards = name, kind, list(boards)
-        self._ports, self._writer, self._acks, self._pause = ports, writer, acks, pause
+        self._ports, self._writer, self._acks, self._resume, self._pause = ports, writer, acks, resume, pause
         self._random, self._at = random.Random(seed), first_port
         self._going, self._cursor = True, None
         self.received = set()  # Keys; for the run's own waiting, the checker reads the file.
@@ -88,7 +88,9 @@ class Subscriber(threading.Thread):
             if self.kind == "sse":
                 if value.event == "heartbeat":
                     continue
-                value = json.loads(value.data)
+                name, value = value.event, json.loads(value.data)
+                if name.startswith("boardbus."):
+                    value.setdefault("kind", name.removeprefix("boardbus."))
             self._take(value)
             if self._pause:
                 time.sleep(self._pause)
@@ -98,7 +100,7 @@ class Subscriber(threading.Thread):
         if kind == "board_event":
             self._writer.write("recv", sub=self.label, **event_fields(value))
             self.received.add(value.get("correlation_id"))
-            self._cursor = value.get("cursor")
+            self._cursor = value.get("cursor") if self._resume else None
         elif kind == "gap":
             self._writer.write("gap", sub=self.label, board=value["board"], first=value["from_seq"], last=value["to_seq"])
         elif kind == "resync":

@@ -42,8 +42,9 @@ class Plan:
 
 
 class Trial:
-    def __init__(self, plan: Plan, brokers, folder: Path, seed: int):
-        self.plan, self.folder, self.seed = plan, folder, seed
+    def __init__(self, plan: Plan, brokers, folder: Path, seed: int, can: set):
+        self.plan, self.folder, self.seed, self.can = plan, folder, seed, can
+        self.acks = "acks" in can
         self.random = random.Random(f"{seed}/{plan.name}")
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.jsonl"):
@@ -82,12 +83,11 @@ class Trial:
 
     def _write_meta(self) -> None:
         plan, settings = self.plan, {**SETTINGS, **(self.plan.lab["settings"] or {})}
-        self.acks = self.lab.has_acks()
         self.boards = [f"b{n}" for n in range(plan.boards)]
         history.write_meta(self.folder, {
             "name": plan.name, "seed": self.seed, "what": plan.what, "accepted_min": plan.accepted_min, "expects": sorted(plan.expects),
-            "faults": sorted({name for _, names, _ in plan.steps for name in names.split("+")}), "single_active_consumer": plan.sac, "acks": self.acks,
-            "deaths": plan.deaths,
+            "faults": sorted({name for _, names, _ in plan.steps for name in names.split("+")}), "deaths": plan.deaths,
+            "single_active_consumer": plan.sac, "server_can": sorted(self.can),
             "slow_readers": ["slow"] if plan.slow_reader else [], "readers_may_miss": plan.readers_may_miss,
             "settings": {"retry_delay_ms": int(settings["RABBITMQ_RETRY_DELAY_MS"]),
                          "retry_max_delay_ms": int(settings["RABBITMQ_RETRY_MAX_DELAY_MS"]), "max_retries": int(settings["RABBITMQ_MAX_RETRIES"]),
@@ -106,14 +106,15 @@ class Trial:
         readers += [("slow", self.boards[:1], 2.0)] if plan.slow_reader else []
         for n, (kind, boards, pause) in enumerate(readers):
             self.subscribers.append(Subscriber("slow" if kind == "slow" else f"{kind}{n}", "ws" if kind == "slow" else kind, boards,
-                                               lambda: self.lab.ports("readers"), self.writer, seed=self.random.getrandbits(32), acks=self.acks,
-                                               first_port=n, pause=pause))
+                                               lambda: self.lab.ports("readers"), self.writer, seed=self.random.getrandbits(32),
+                                               acks=self.acks, resume="resume" in self.can, first_port=n, pause=pause))
         for subscriber in self.subscribers:
             subscriber.start()
         wait_until(lambda: all(subscriber.connected for subscriber in self.subscribers), 15, "all readers are connected")
         for n in range(plan.publishers):
-            self.publishers.append(_Told(self._accepted, self._paused, f"p{n}", self._way(n), self.writer, self.boards, rate=plan.rate / plan.publishers,
-                                         seed=self.random.getrandbits(32), expect_of=plan.expect_of, count_max=plan.count_max))
+            self.publishers.append(_Told(self._accepted, self._paused, f"p{n}", self._way(n), self.writer, self.boards,
+                                         rate=plan.rate / plan.publishers, seed=self.random.getrandbits(32), expect_of=plan.expect_of,
+                                         count_max=plan.count_max))
         self.lab.phase("load")
         for publisher in self.publishers:
             publisher.start()
