@@ -5,6 +5,7 @@ The phases are marks in the history. After `heal` nothing is restarted or repair
 failure. The load goes on for a moment after the heal, so that there is traffic in which things can go wrong.
 """
 import random
+import shutil
 import threading
 import time
 import traceback
@@ -46,9 +47,8 @@ class Trial:
         self.plan, self.folder, self.seed, self.can = plan, folder, seed, can
         self.acks = "acks" in can
         self.random = random.Random(f"{seed}/{plan.name}")
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.jsonl"):
-            old.unlink()
+        shutil.rmtree(folder, ignore_errors=True)  # The last run of this seed and name.
+        folder.mkdir(parents=True)
         self.lab = Lab(brokers, folder, **plan.lab)
         self.publishers, self.subscribers = [], []
         self.writer = history.Writer(folder, "clients")
@@ -59,10 +59,11 @@ class Trial:
     def run(self) -> "checker.Verdict":
         """The whole run. Processes and relays are gone afterwards, whatever happened."""
         try:
+            self.lab.brokers.restore()
             if self.plan.before:
                 self.plan.before(self.lab)
-            self.lab.start()
             self._write_meta()
+            self.lab.start()
             self._load()
             self._heal()
             self._drain()
