@@ -10,13 +10,18 @@ from model import ACCEPTED, SECOND
 def i7_monotone(model) -> Finding:
     """A reader sees a board's events in order, none twice in the life of its chain of connections. With numbers: each `seq` is the one after the
     last, unless a gap, a resync or the reader's own coming without a cursor lies between. Another epoch without a resync is a violation."""
-    problems, looked = [], 0
+    problems, looked, untold = [], 0, []
     for reader in model.readers.values():
         for board, steps in reader.steps.items():
             looked += sum(1 for step in steps if step["op"] == "recv")
             problems += _twice(model, reader, board, steps)
-            problems += _steps_by_one(model, reader, board, steps) if model.numbered else _steps_in_order(model, reader, board, steps)
-    return judged(problems, f"{looked} events received by {len(model.readers)} readers", looked)
+            problems += _steps_by_one(reader, board, steps, model, untold) if model.numbered else _steps_in_order(model, reader, board, steps)
+    text = f"{looked} events received by {len(model.readers)} readers"
+    if "resume" in model.meta.get("server_can", ()):
+        problems += untold
+    elif untold:
+        text += f"; {len(untold)} times another epoch and no word of it: this server has no frames for that"
+    return judged(problems, text, looked)
 
 
 def _twice(model, reader, board, steps) -> list:
@@ -25,7 +30,7 @@ def _twice(model, reader, board, steps) -> list:
             and not model.expects("redis_lost") and not model.expects("failover")]
 
 
-def _steps_by_one(model, reader, board, steps) -> list:
+def _steps_by_one(reader, board, steps, model, untold) -> list:
     problems, epoch, last = [], None, None
     for step in steps:
         if step["op"] == "sub.open" and not step.get("since"):
@@ -40,7 +45,7 @@ def _steps_by_one(model, reader, board, steps) -> list:
             epoch, last = step.get("epoch"), step.get("seq")
         elif step["op"] == "recv" and "seq" in step:
             if last is not None and step["epoch"] != epoch:
-                problems.append(f"{reader.name} on {board}: epoch {step['epoch']} after {epoch} without a resync ({step['key']})")
+                untold.append(f"{reader.name} on {board}: epoch {step['epoch']} after {epoch} without a resync ({step['key']})")
             elif last is not None and step["seq"] != last + 1 and not _jump(model, step, last):
                 problems.append(f"{reader.name} on {board}: seq {step['seq']} after {last} ({step['key']})")
             epoch, last = step["epoch"], step["seq"]

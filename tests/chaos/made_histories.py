@@ -12,7 +12,8 @@ class Made:
     """Builds a run step by step; every step takes 10 ms."""
 
     def __init__(self, numbered=True, expects=()):
-        self.history = History({"accepted_min": 5, "faults": ["redis.kill"], "expects": list(expects), "single_active_consumer": True,
+        self.history = History({"accepted_min": 5, "faults": ["redis.kill"], "expects": list(expects), "server_can": ["resume"],
+                                "single_active_consumer": True,
                                 "settings": dict(SETTINGS)})
         self.t, self.numbered, self.epoch, self.pos, self.seqs, self.count = SECOND, numbered, "e1", 0, {}, 0
         self.cursors = dict.fromkeys(("ws-a", "ws-b", "sse"))

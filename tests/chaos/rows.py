@@ -123,7 +123,9 @@ def _links() -> list:
         for kind, seconds, words in (("reset", 2, "RST, refused for 2 s"), ("drop-down", 8, "answers swallowed for 8 s"),
                                      ("drop-up", 8, "requests swallowed for 8 s"), ("stall", 8, "stalled for 8 s"), ("delay", 4, "100 ms each way"),
                                      ("half-close", 1, "half-closed"), ("cut-mid-bytes", 1, "cut at a random byte")):
-            rows.append(Plan(f"{link}-{kind}", what=f"{link}: {words}", links={link}, steps=[(0, f"link.{link}.{kind}", seconds)],
+            # An app that only subscribes sends Redis nothing for minutes: there is nothing to swallow or to cut.
+            needs = {"history"} if link == "app-redis" and kind in ("drop-up", "cut-mid-bytes") else ()
+            rows.append(Plan(f"{link}-{kind}", needs=needs, what=f"{link}: {words}", links={link}, steps=[(0, f"link.{link}.{kind}", seconds)],
                              readers_may_miss=miss, fresh_seconds=25))
     return rows
 

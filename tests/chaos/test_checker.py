@@ -153,6 +153,16 @@ def test_a_rolled_back_event_needs_a_resync_before_the_next():
     assert made(True) == PASS and made(False) == FAIL
 
 
+def test_another_epoch_is_told_by_servers_that_can():
+    def finding(can):
+        made = SOUND["replaced"]()
+        made.records = [record for record in made.records if record["op"] != "resync"]
+        made.meta["server_can"] = can
+        return verdict_of(made).findings["I7"]
+    assert finding(["resume"]).verdict == FAIL
+    assert finding([]).verdict == PASS and "no word of it" in finding([]).text
+
+
 def test_two_fates_are_counted_when_a_worker_was_killed():
     made = Made()
     made.fault()
