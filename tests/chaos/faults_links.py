@@ -85,13 +85,13 @@ for _name in LINKS:
 
 @fault("link.worker-redis.cut-after-commit")
 def cut_after_commit(lab, rng, seconds):
-    """The connection ends right behind the commit's bytes: Redis executes it, the worker never reads the reply. Again and again."""
+    """The connection that commits ends before the next reply: Redis has executed, the worker never hears of it. Again and again."""
     stop, cuts = threading.Event(), []
     proxy = _link(lab, "worker-redis")
 
     def loop():
         while not stop.is_set():
-            rule = proxy.apply("cut", DOWN, after=0, mark=b"EVALSHA")
+            rule = proxy.apply("cut", DOWN, after=0, mark=b"SCRIPT")  # It loads the commit script first.
             while not rule.took and not stop.wait(0.02):
                 pass
             cuts.append(rule.took)
