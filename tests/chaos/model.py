@@ -148,6 +148,12 @@ class Model:
         return sum(1 for record in self.by_op["proc"]
                    if record["type"] == "exit" and record["proc"].startswith(role) and (record["code"] or 0) < 0)
 
+    def redelivers(self) -> bool:
+        """Whether a copy's confirm and the ack of its original may have been torn apart: by a worker's death, or by the end of its
+        connection. Then a message may have two chains of retries, or two dead letters."""
+        return self.kills("worker") > 0 or any(name.startswith(("worker.", "rabbit.", "cluster.", "link.worker-rabbit.", "rolling-restart"))
+                                               for name in self.faults)
+
     def with_outcome(self, outcome: str) -> list:
         return [message for message in self.messages.values() if message.outcome == outcome]
 

@@ -124,7 +124,7 @@ def aborted_read(records, model, rng):
 @mutant("two-fates", "I14", "I13")
 def two_fates(records, model, rng):
     """a delivered message is dead-lettered as well, though no worker died"""
-    if model.kills("worker"):
+    if model.redelivers():
         return None
     key = delivered(model, rng)
     entry = next(e for e in model.log if e["key"] == key)

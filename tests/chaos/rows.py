@@ -168,7 +168,8 @@ def matrix() -> list:
         Plan("redis-no-replicas", what="NOREPLICAS for 4 s", steps=[(0, "redis.no-replicas", 4)]),
         Plan("redis-flapping", what="Redis killed every 2 s for 12 s", steps=[(0, "redis.flap", 12)], readers_may_miss=MISS, fresh_seconds=30),
         Plan("redis-outage-2min", what="Redis away for 120 s at 500 messages/s", steps=[(0, "redis.kill", 120)], rate=500, publishers=10,
-             readers_may_miss=MISS, fresh_seconds=90, drain_seconds=180, accepted_min=20_000),
+             readers_may_miss=MISS, fresh_seconds=90, drain_seconds=180, accepted_min=20_000,
+             settings={"SLOW_CONSUMER_BYTES": "67108864"}),  # The readers of this program are slow; the backlog is 25 MB.
         Plan("sentinel-failover", what="SENTINEL FAILOVER under load", steps=[(0, "sentinel.failover", 5)], setup="sentinel", needs={"sentinel"},
              expects={"failover"}, settings={"REDIS_WAIT_REPLICAS": "1"}),
         Plan("sentinel-kill", what="kill -9 of the master under load", steps=[(0, "sentinel.kill-master", 8)], setup="sentinel", needs={"sentinel"},

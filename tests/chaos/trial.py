@@ -159,6 +159,11 @@ class Trial:
         self.lab.phase("drain")
         if not aftermath.wait_quiet(self.lab, self.accepted, self.plan.drain_seconds * SCALE):
             self.problems.append("the queues did not come to rest in time")
+        before, since, end = -1, time.monotonic(), time.monotonic() + self.plan.fresh_seconds * SCALE
+        while time.monotonic() - since < 1 and time.monotonic() < end:  # Readers, too; whether in time is for the checker to say.
+            seen = sum(len(subscriber.received) for subscriber in self.subscribers if subscriber.label != "slow")
+            before, since = (before, since) if seen == before else (seen, time.monotonic())
+            time.sleep(0.1)
 
     def _probe(self) -> None:
         self.lab.phase("probe")
