@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import struct
+import time
 import zlib
 from dataclasses import dataclass
 
@@ -106,6 +107,21 @@ class WebSocket:
         if frame.opcode >= 8:
             assert frame.fin and len(frame.payload) <= 125 and not frame.rsv1, f"control frame {frame}"
         return frame
+
+    def poll(self, seconds: float):
+        """The next text message as JSON; None when it is not there within the seconds. A frame that has begun is waited for, so that a
+        reader that polls never loses its place. Pings are answered; raises Closed, Ended or TimeoutError (a frame that does not end)."""
+        end = time.monotonic() + seconds
+        while self.wire.begins(max(0.0, end - time.monotonic())):
+            frame = self.frame(Deadline())
+            if frame.opcode == TEXT:
+                assert frame.fin and not frame.rsv1, "poll() is for whole, plain messages"
+                return json.loads(frame.payload)
+            if frame.opcode == PING:
+                self.send_frame(PONG, frame.payload)
+            elif frame.opcode == CLOSE:
+                raise Closed(struct.unpack("!H", frame.payload[:2])[0] if frame.payload else None, frame.payload[2:].decode("utf-8"))
+        return None
 
     def text(self, seconds: float = DEFAULT_SECONDS) -> str:
         """The next text message; pings are answered meanwhile. Raises Closed, Ended or TimeoutError."""
