@@ -10,6 +10,7 @@
 #include "cli/broker_options.h"
 #include "cli/commands.h"
 #include "cli/process.h"
+#include "cli/tracing.h"
 #include "hub/hub.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -45,6 +46,7 @@ class Worker {
         : files_(raise_file_limit()),
           options_(admin_options(config)),
           signals_(loop_, [this] { stop(); }),
+          tracing_(loop_, metrics_, config, "worker"),
           bus_(loop_,
                {.redis = redis_options(config),
                 .prefix = config.redis.idempotency_prefix,
@@ -54,10 +56,11 @@ class Worker {
           consumer_(loop_, metrics_,
                     {.connection = amqp_options(config, "boardbus worker: consumer"),
                      .topology = board::make_topology(config.rabbitmq.topology),
-                     .prefetch = config.rabbitmq.prefetch},
+                     .prefetch = config.rabbitmq.prefetch,
+                     .traceparents = tracing_.on() ? transport::Traceparents::read : transport::Traceparents::ignored},
                     [this](bool) { look(); }),
           pump_(
-              loop_, bus_, consumer_, metrics_,
+              loop_, bus_, tracing_.traced_source(consumer_), metrics_,
               {.retry = config.rabbitmq.retry,
                .on_outage = config.worker.pause_on_outage ? transport::OnOutage::pause : transport::OnOutage::charge}),
           look_timer_(loop_, [this] { look(); }),
@@ -119,11 +122,14 @@ class Worker {
         stopping_ = true;
         look();
         grace_.start(options_.shutdown_grace);
+        stop_due_ = loop_.now() + options_.shutdown_grace;
         pump_.stop([this] {
             consumer_.stop([this] {
-                edge_.drain(std::chrono::milliseconds(100), [this] {
-                    telemetry::log(Level::info, "stopped");
-                    loop_.stop();
+                tracing_.stop(flush_time(stop_due_ - loop_.now()), [this] {
+                    edge_.drain(std::chrono::milliseconds(100), [this] {
+                        telemetry::log(Level::info, "stopped");
+                        loop_.stop();
+                    });
                 });
             });
         });
@@ -136,6 +142,7 @@ class Worker {
     Loop loop_;
     StopSignals signals_;
     web::Readiness readiness_;
+    Tracing tracing_;
     transport::RedisBus bus_;
     transport::RabbitConsumer consumer_;
     transport::DeliveryPump pump_;
@@ -153,6 +160,7 @@ class Worker {
     // Loop only.
     bool usable_ = false;
     bool stopping_ = false;
+    Instant stop_due_{};
 };
 
 }  // namespace

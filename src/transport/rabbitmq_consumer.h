@@ -27,11 +27,14 @@
 
 namespace boardbus::transport {
 
+enum class Traceparents { ignored, read };
+
 struct RabbitConsumerOptions {
     /// Its heartbeat is taken as 5 s at most: a standby takes over from a silent worker after about 2.5 of them.
     AmqpOptions connection;
     board::Topology topology;
     std::uint16_t prefetch = 256;
+    Traceparents traceparents = Traceparents::ignored;  ///< Read: deliveries carry their trace.
 };
 
 class RabbitConsumer final : public board::DeliverySource,
@@ -92,6 +95,7 @@ class RabbitConsumer final : public board::DeliverySource,
     Loop& loop_;
     telemetry::Metrics& metrics_;
     const std::uint16_t prefetch_;
+    const Traceparents traceparents_;
     const std::function<void(bool)> on_state_;
 
     // Loop only.
