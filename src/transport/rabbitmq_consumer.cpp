@@ -36,6 +36,7 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
     : loop_(loop),
       metrics_(metrics),
       prefetch_(options.prefetch),
+      dlq_watch_(options.dlq_watch),
       on_state_(std::move(on_state)),
       connection_(loop, *this, consuming(options.connection)),
       topology_(loop, connection_, metrics, std::move(options.topology)),
@@ -55,7 +56,9 @@ RabbitConsumer::~RabbitConsumer() {
 void RabbitConsumer::connect() {
     connection_.start();
     handover_.start();
-    watcher_.start();
+    if (dlq_watch_ == DlqWatch::yes) {
+        watcher_.start();
+    }
 }
 
 void RabbitConsumer::start(board::DeliverySink& sink) {

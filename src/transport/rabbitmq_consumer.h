@@ -27,11 +27,15 @@
 
 namespace boardbus::transport {
 
+enum class DlqWatch { yes, no };
+
 struct RabbitConsumerOptions {
     /// Its heartbeat is taken as 5 s at most: a standby takes over from a silent worker after about 2.5 of them.
     AmqpOptions connection;
     board::Topology topology;
     std::uint16_t prefetch = 256;
+    /// Whether to give RabbitMQ's own dead letters their line. Of several consumers in one process, one: they share the DLQ.
+    DlqWatch dlq_watch = DlqWatch::yes;
 };
 
 class RabbitConsumer final : public board::DeliverySource,
@@ -55,6 +59,9 @@ class RabbitConsumer final : public board::DeliverySource,
     void stop(Task done);
 
     bool is_open() const { return phase_ == Phase::consuming; }
+
+    /// True when deliveries have come since it last queued up: it is the single active consumer, or was a moment ago.
+    bool has_been_active() const { return first_ + outstanding_.size() - 1 > base_; }
 
     void start(board::DeliverySink& sink) override;
     void release() override;
@@ -92,6 +99,7 @@ class RabbitConsumer final : public board::DeliverySource,
     Loop& loop_;
     telemetry::Metrics& metrics_;
     const std::uint16_t prefetch_;
+    const DlqWatch dlq_watch_;
     const std::function<void(bool)> on_state_;
 
     // Loop only.
