@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board/activity.h"
 
-#include <openssl/evp.h>
-
-#include <array>
 #include <cstdint>
-#include <cstring>
-#include <memory>
 #include <optional>
 
+#include "base/digest.h"
 #include "board/json.h"
 
 namespace boardbus::board {
@@ -71,43 +67,16 @@ Result<ActivityView> read_line(std::string line) {
     return view;
 }
 
-/// SHA-256 of several texts, each behind its length.
-class Digest {
-  public:
-    Digest() : context_(EVP_MD_CTX_new()) {
-        // Fetched once: looking up the algorithm costs more than hashing 200 bytes.
-        static const EVP_MD* const kSha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-        EVP_DigestInit_ex2(context_.get(), kSha256, nullptr);
+void append_length(std::string& out, std::uint64_t length) {
+    for (int shift = 0; shift < 64; shift += 8) {
+        out += static_cast<char>(length >> shift & 0xFF);
     }
+}
 
-    void add(std::string_view text) {
-        add_length(text.size());
-        EVP_DigestUpdate(context_.get(), text.data(), text.size());
-    }
-
-    /// A length that no text has.
-    void add_nothing() { add_length(UINT64_MAX); }
-
-    std::array<unsigned char, EVP_MAX_MD_SIZE> finish() {
-        std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
-        EVP_DigestFinal_ex(context_.get(), bytes.data(), nullptr);
-        return bytes;
-    }
-
-  private:
-    void add_length(std::uint64_t length) {
-        std::array<unsigned char, 8> bytes{};
-        for (std::size_t i = 0; i < bytes.size(); ++i) {
-            bytes[i] = static_cast<unsigned char>(length >> (8 * i));
-        }
-        EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
-    }
-
-    struct Free {
-        void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-    };
-    std::unique_ptr<EVP_MD_CTX, Free> context_;
-};
+void append_behind_length(std::string& out, std::string_view text) {
+    append_length(out, text.size());
+    out += text;
+}
 
 }  // namespace
 
@@ -147,21 +116,24 @@ Result<ActivityView> parse_activity(std::string_view text) {
 }
 
 std::string fingerprint(const Envelope& envelope) {
-    Digest digest;
-    digest.add(envelope.board_id);
-    digest.add(envelope.message.action);
-    digest.add(envelope.message.user);
-    digest.add(envelope.message.payload);
-    if (envelope.message.message) {
-        digest.add(*envelope.message.message);
+    const BoardMessage& message = envelope.message;
+    std::string bytes;
+    bytes.reserve(5 * sizeof(std::uint64_t) + envelope.board_id.size() + message.action.size() + message.user.size() +
+                  message.payload.size() + (message.message ? message.message->size() : 0));
+    append_behind_length(bytes, envelope.board_id);
+    append_behind_length(bytes, message.action);
+    append_behind_length(bytes, message.user);
+    append_behind_length(bytes, message.payload);
+    if (message.message) {
+        append_behind_length(bytes, *message.message);
     } else {
-        digest.add_nothing();
+        append_length(bytes, UINT64_MAX);  // A length that no text has.
     }
-    const auto bytes = digest.finish();
+    const auto digest = sha256(bytes);
     std::string hex(32, '0');
     for (std::size_t i = 0; i < hex.size() / 2; ++i) {
-        hex[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[bytes[i] & 0x0F];
+        hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 0x0F];
     }
     return hex;
 }

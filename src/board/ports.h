@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/trace_context.h"
 
 namespace boardbus::board {
 
@@ -52,11 +53,12 @@ class Publisher {
 
 /// One message as the queue handed it over.
 struct Delivery {
-    std::uint64_t tag = 0;         ///< Names it towards its source, in rising order.
-    std::string body;              ///< Whatever bytes the queue held.
-    std::string message_id;        ///< The AMQP property; may be empty.
-    std::int64_t retry_count = 0;  ///< x-retry-count: below 0 or no number counts as 0.
-    bool redelivered = false;      ///< Handed out before, perhaps to a worker that died of it.
+    std::uint64_t tag = 0;              ///< Names it towards its source, in rising order.
+    std::string body;                   ///< Whatever bytes the queue held.
+    std::string message_id;             ///< The AMQP property; may be empty.
+    std::int64_t retry_count = 0;       ///< x-retry-count: below 0 or no number counts as 0.
+    bool redelivered = false;           ///< Handed out before, perhaps to a worker that died of it.
+    std::optional<TraceContext> trace;  ///< Of who published it; none: not said, or nobody traces here.
 };
 
 /// What is to become of a delivery.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "board/retry_policy.h"
@@ -53,6 +54,8 @@ struct WorkerConfig {
 
 struct TelemetryConfig {
     std::string service_name;
+    std::optional<transport::HttpUrl> otlp_endpoint;  ///< None: no traces.
+    std::vector<std::pair<std::string, std::string>> otlp_headers;
     telemetry::Level log_level = telemetry::Level::info;
     std::optional<telemetry::LogFormat> log_format;  ///< None: text on a terminal, else JSON.
 };

@@ -53,7 +53,8 @@ std::string body_of(const DeadLetter& letter) {
 class Run {
   public:
     explicit Run(const Config& config)
-        : dlq_(loop_, amqp_options(config, "boardbus dlq"), board::make_lanes(config.rabbitmq.topology, config.rabbitmq.lanes)) {}
+        : dlq_(loop_, amqp_options(config, "boardbus dlq"),
+               board::make_lanes(config.rabbitmq.topology, config.rabbitmq.lanes)) {}
 
     int go(const DlqOptions& options) {
         switch (options.action) {

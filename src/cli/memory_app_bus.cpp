@@ -9,10 +9,11 @@ namespace {
 
 class MemoryAppBus final : public AppBus {
   public:
-    MemoryAppBus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics, const Config& config)
+    MemoryAppBus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics, Tracing& tracing,
+                 const Config& config)
         : queue_(loop, metrics, {.bytes_max = config.publish.queue_bytes, .prefetch = config.rabbitmq.prefetch}),
           bus_(loop, sink, {.idempotency_ttl = config.redis.idempotency_ttl}),
-          pump_(loop, bus_, queue_, metrics, {.retry = config.rabbitmq.retry}) {}
+          pump_(loop, bus_, tracing.traced_source(queue_), metrics, {.retry = config.rabbitmq.retry}) {}
 
     board::Publisher& publisher() override { return queue_; }
 
@@ -32,8 +33,8 @@ class MemoryAppBus final : public AppBus {
 }  // namespace
 
 std::unique_ptr<AppBus> make_memory_bus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics,
-                                        const Config& config) {
-    return std::make_unique<MemoryAppBus>(loop, sink, metrics, config);
+                                        Tracing& tracing, const Config& config) {
+    return std::make_unique<MemoryAppBus>(loop, sink, metrics, tracing, config);
 }
 
 }  // namespace boardbus::cli

@@ -139,18 +139,6 @@ Rule metrics_path() {
                 });
 }
 
-Rule otlp_headers() {
-    return {"key=value, comma-separated", [](Config&, std::string_view text) -> Complaint {
-                const auto items = parse_list(text);
-                const bool good = items && std::ranges::all_of(*items, [](const std::string& item) {
-                                      const auto equals = item.find('=');
-                                      return equals != item.npos && is_header_name(item.substr(0, equals)) &&
-                                             is_header_value(item.substr(equals + 1));
-                                  });
-                return good ? kFine : kNotAllowed;
-            }};
-}
-
 Rule only(std::string_view value) {
     return {value.empty() ? "blank" : std::string(value), [value](Config&, std::string_view text) -> Complaint {
                 return trimmed(text) == value ? kFine : "not supported yet";

@@ -10,6 +10,7 @@
 #include "cli/broker_options.h"
 #include "cli/commands.h"
 #include "cli/process.h"
+#include "cli/tracing.h"
 #include "cli/worker_lanes.h"
 #include "hub/hub.h"
 #include "telemetry/log.h"
@@ -44,13 +45,14 @@ class Worker {
         : files_(raise_file_limit()),
           options_(admin_options(config)),
           signals_(loop_, [this] { stop(); }),
+          tracing_(loop_, metrics_, config, "worker"),
           bus_(loop_,
                {.redis = redis_options(config),
                 .prefix = config.redis.idempotency_prefix,
                 .ttl = config.redis.idempotency_ttl,
                 .channel = config.redis.activity_channel},
                [this](const Result<void>& up) { on_redis(up); }),
-          lanes_(loop_, metrics_, bus_, config, [this] { look(); }),
+          lanes_(loop_, metrics_, bus_, tracing_, config, [this] { look(); }),
           look_timer_(loop_, [this] { look(); }),
           grace_(loop_, [this] { loop_.stop(); }),
           hub_(loop_, web::make_ws_encoder(), metrics_),
@@ -109,10 +111,13 @@ class Worker {
         stopping_ = true;
         look();
         grace_.start(options_.shutdown_grace);
+        stop_due_ = loop_.now() + options_.shutdown_grace;
         lanes_.stop([this] {
-            edge_.drain(std::chrono::milliseconds(100), [this] {
-                telemetry::log(Level::info, "stopped");
-                loop_.stop();
+            tracing_.stop(flush_time(stop_due_ - loop_.now()), [this] {
+                edge_.drain(std::chrono::milliseconds(100), [this] {
+                    telemetry::log(Level::info, "stopped");
+                    loop_.stop();
+                });
             });
         });
     }
@@ -124,6 +129,7 @@ class Worker {
     Loop loop_;
     StopSignals signals_;
     web::Readiness readiness_;
+    Tracing tracing_;
     transport::RedisBus bus_;
     WorkerLanes lanes_;
     Timer look_timer_;
@@ -140,6 +146,7 @@ class Worker {
     // Loop only.
     bool usable_ = false;
     bool stopping_ = false;
+    Instant stop_due_{};
 };
 
 }  // namespace

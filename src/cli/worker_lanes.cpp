@@ -23,24 +23,25 @@ std::string connection_name(std::size_t lane, std::size_t lanes) {
 
 }  // namespace
 
-WorkerLanes::Lane::Lane(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, const Config& config,
-                        std::size_t number, const std::function<void()>& on_change)
-    : consumer(
-          loop, metrics,
-          {.connection = amqp_options(config, connection_name(number, config.rabbitmq.lanes)),
-           .topology = board::make_topology(board::lane_options(config.rabbitmq.topology, number)),
-           .prefetch = config.rabbitmq.prefetch,
-           .dlq_watch = number == 0 ? transport::DlqWatch::yes : transport::DlqWatch::no},
-          [on_change](bool) { on_change(); }),
-      pump(loop, bus, consumer, metrics,
+WorkerLanes::Lane::Lane(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, Tracing& tracing,
+                        const Config& config, std::size_t number, const std::function<void()>& on_change)
+    : consumer(loop, metrics,
+               {.connection = amqp_options(config, connection_name(number, config.rabbitmq.lanes)),
+                .topology = board::make_topology(board::lane_options(config.rabbitmq.topology, number)),
+                .prefetch = config.rabbitmq.prefetch,
+                .dlq_watch = number == 0 ? transport::DlqWatch::yes : transport::DlqWatch::no,
+                .traceparents = tracing.on() ? transport::Traceparents::read : transport::Traceparents::ignored},
+               [on_change](bool) { on_change(); }),
+      source(tracing.traced_source(consumer)),
+      pump(loop, bus, source, metrics,
            {.retry = config.rabbitmq.retry,
             .on_outage = config.worker.pause_on_outage ? transport::OnOutage::pause : transport::OnOutage::charge}) {}
 
-WorkerLanes::WorkerLanes(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, const Config& config,
-                         const std::function<void()>& on_change)
+WorkerLanes::WorkerLanes(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, Tracing& tracing,
+                         const Config& config, const std::function<void()>& on_change)
     : loop_(loop), id_(random_uuid()) {
     for (std::size_t number = 0; number < config.rabbitmq.lanes; ++number) {
-        lanes_.push_back(std::make_unique<Lane>(loop, metrics, bus, config, number, on_change));
+        lanes_.push_back(std::make_unique<Lane>(loop, metrics, bus, tracing, config, number, on_change));
     }
     if (lanes_.size() > 1) {
         const std::string key = config.redis.activity_channel + ":workers:" + config.rabbitmq.topology.main.queue;
@@ -82,8 +83,8 @@ void WorkerLanes::on_members(const std::vector<std::string>& members) {
         Lane& lane = *lanes_[number];
         if (lane.consumer.has_been_active() && board::owner_of(number, members_) != id_) {
             telemetry::log(Level::info, "lane_given_up", {{"lane", static_cast<std::int64_t>(number + 1)}});
-            lane.consumer.release();
-            lane.consumer.start(lane.pump);
+            lane.source.release();
+            lane.source.start(lane.pump);
             return;
         }
     }

@@ -16,6 +16,7 @@
 #include "base/loop.h"
 #include "board/ports.h"
 #include "cli/config.h"
+#include "cli/tracing.h"
 #include "telemetry/metrics.h"
 #include "transport/delivery_pump.h"
 #include "transport/rabbitmq_consumer.h"
@@ -26,8 +27,8 @@ namespace boardbus::cli {
 class WorkerLanes {
   public:
     /// `on_change` hears that usable() may have changed.
-    WorkerLanes(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, const Config& config,
-                const std::function<void()>& on_change);
+    WorkerLanes(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, Tracing& tracing,
+                const Config& config, const std::function<void()>& on_change);
     WorkerLanes(const WorkerLanes&) = delete;
     WorkerLanes& operator=(const WorkerLanes&) = delete;
 
@@ -41,10 +42,11 @@ class WorkerLanes {
 
   private:
     struct Lane {
-        Lane(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, const Config& config, std::size_t number,
-             const std::function<void()>& on_change);
+        Lane(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, Tracing& tracing, const Config& config,
+             std::size_t number, const std::function<void()>& on_change);
 
         transport::RabbitConsumer consumer;
+        board::DeliverySource& source;  // The consumer, seen through the tracing.
         transport::DeliveryPump pump;
     };
 

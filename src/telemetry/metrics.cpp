@@ -42,6 +42,7 @@ constexpr std::array<const char*, 5> kOutcomes = {"fanned_out", "duplicate", "co
 constexpr std::array<const char*, 2> kPeers = {"rabbitmq", "redis"};
 constexpr std::array<const char*, 3> kStages = {"consumed", "committed", "received"};
 constexpr std::array<const char*, 4> kRefusals = {"not_found", "origin", "token", "limit"};
+constexpr std::array<const char*, 3> kSpanLosses = {"full", "unreachable", "refused"};
 constexpr std::array<const char*, 5> kReasons = {"invalid_payload", "retries_exhausted", "crash_loop", "delivery_limit",
                                                  "other"};
 constexpr std::array<const char*, 10> kMethods = {"GET",    "HEAD",    "POST",  "PUT",     "PATCH",
@@ -153,6 +154,11 @@ struct Metrics::Instruments {
     Counter& unreadable_events =
         counters(registry, "advanced_unreadable_events_total", "Messages on the activity channel that were no events.")
             .Add({});
+    Counter& spans_exported =
+        counters(registry, "advanced_trace_spans_exported_total", "Spans that the collector has taken.").Add({});
+    std::array<Counter*, 3> spans_lost =
+        one_each(counters(registry, "advanced_trace_spans_dropped_total", "Spans that never reached the collector."),
+                 "reason", kSpanLosses);
     Counter& gap_events = counters(registry, "advanced_history_gap_filled_events_total",
                                    "Events fetched from the history after an outage.")
                               .Add({});
@@ -297,6 +303,14 @@ void Metrics::topology_mismatch(std::string_view queue, bool mismatch) {
 
 void Metrics::unreadable_event() {
     instruments_->unreadable_events.Increment();
+}
+
+void Metrics::spans_exported(std::uint64_t count) {
+    instruments_->spans_exported.Increment(static_cast<double>(count));
+}
+
+void Metrics::spans_lost(SpanLoss why, std::uint64_t count) {
+    instruments_->spans_lost[static_cast<std::size_t>(why)]->Increment(static_cast<double>(count));
 }
 
 void Metrics::history_gap_filled(std::uint64_t events) {

@@ -41,6 +41,13 @@ enum class Stage {
 /// Why a WebSocket handshake was refused.
 enum class Refusal { not_found, origin, token, limit };
 
+/// Why a span never reached the collector.
+enum class SpanLoss {
+    full,         ///< Too many waited.
+    unreachable,  ///< The collector did not answer, or asked for patience, at every try.
+    refused,      ///< It answered that it does not want them.
+};
+
 class Metrics {
   public:
     using Duration = std::chrono::nanoseconds;
@@ -86,6 +93,8 @@ class Metrics {
     /// `queue` is a name of the configuration. Set once per queue at declaration. Bound: 64 names, more are not shown.
     void topology_mismatch(std::string_view queue, bool mismatch);
     void unreadable_event();  ///< Something on the channel was no ActivityEvent and went to nobody.
+    void spans_exported(std::uint64_t count);
+    void spans_lost(SpanLoss why, std::uint64_t count);
     void history_gap_filled(std::uint64_t events);  ///< Events fetched from the history after Redis was away.
 
   private:

@@ -24,6 +24,11 @@ AmqpOptions consuming(AmqpOptions options) {
     return options;
 }
 
+std::optional<TraceContext> trace_of(const amqp::Properties& properties) {
+    const amqp::Value* traceparent = amqp::find_field(properties.headers, "traceparent");
+    return traceparent == nullptr ? std::nullopt : parse_traceparent(traceparent->as_text());
+}
+
 AmqpOptions copying(AmqpOptions options) {
     options.name += " copy";
     return options;
@@ -37,6 +42,7 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
       metrics_(metrics),
       prefetch_(options.prefetch),
       dlq_watch_(options.dlq_watch),
+      traceparents_(options.traceparents),
       on_state_(std::move(on_state)),
       connection_(loop, *this, consuming(options.connection)),
       topology_(loop, connection_, metrics, std::move(options.topology)),
@@ -148,7 +154,8 @@ void RabbitConsumer::on_message(AmqpMessage message) {
                       .body = message.body,
                       .message_id = message.properties.message_id.value_or(""),
                       .retry_count = retry_count_of(message.properties),
-                      .redelivered = deliver->redelivered});
+                      .redelivered = deliver->redelivered,
+                      .trace = traceparents_ == Traceparents::read ? trace_of(message.properties) : std::nullopt});
     kept.properties = std::move(message.properties);
     kept.body = std::move(message.body);
 }

@@ -28,6 +28,7 @@
 namespace boardbus::transport {
 
 enum class DlqWatch { yes, no };
+enum class Traceparents { ignored, read };
 
 struct RabbitConsumerOptions {
     /// Its heartbeat is taken as 5 s at most: a standby takes over from a silent worker after about 2.5 of them.
@@ -36,6 +37,7 @@ struct RabbitConsumerOptions {
     std::uint16_t prefetch = 256;
     /// Whether to give RabbitMQ's own dead letters their line. Of several consumers in one process, one: they share the DLQ.
     DlqWatch dlq_watch = DlqWatch::yes;
+    Traceparents traceparents = Traceparents::ignored;  ///< Read: deliveries carry their trace.
 };
 
 class RabbitConsumer final : public board::DeliverySource,
@@ -100,6 +102,7 @@ class RabbitConsumer final : public board::DeliverySource,
     telemetry::Metrics& metrics_;
     const std::uint16_t prefetch_;
     const DlqWatch dlq_watch_;
+    const Traceparents traceparents_;
     const std::function<void(bool)> on_state_;
 
     // Loop only.

@@ -153,17 +153,17 @@ void RabbitDlq::replay_one(AmqpMessage& message, DlqReader::Decide decide) {
         return;
     }
     const board::QueuePlan& main = lanes_[board::lane_of(letter.board_id, lanes_.size())].main;
-    publishing_.publish({main.exchange, main.routing_key,
-                         replay_copy(letter.properties, iso_8601(wall_now())), std::move(letter.body)},
-                        [this, decide = std::move(decide)](Confirm confirm, std::string_view reason) mutable {
-                            if (confirm == Confirm::confirmed) {
-                                ++changed_;
-                                decide(Next::remove);
-                            } else {
-                                failure_ = fail(Errc::refused, std::string(reason));
-                                decide(Next::stop);
-                            }
-                        });
+    publishing_.publish(
+        {main.exchange, main.routing_key, replay_copy(letter.properties, iso_8601(wall_now())), std::move(letter.body)},
+        [this, decide = std::move(decide)](Confirm confirm, std::string_view reason) mutable {
+            if (confirm == Confirm::confirmed) {
+                ++changed_;
+                decide(Next::remove);
+            } else {
+                failure_ = fail(Errc::refused, std::string(reason));
+                decide(Next::stop);
+            }
+        });
 }
 
 void RabbitDlq::purge(std::optional<std::string> event_id, std::move_only_function<void(Result<std::size_t>)> done) {

@@ -144,9 +144,7 @@ void Edge::replace(Session& old, std::unique_ptr<Session> next) {
     Place& place = places_[old.place_];
     next->place_ = old.place_;
     ++place.generation;
-    // Not modify(): this turn may have read another event for `old`, and the loop would bring it to a dead object.
-    loop_.remove(next->fd(), old);
-    loop_.add(next->fd(), EPOLLIN, *next);
+    loop_.replace(next->fd(), EPOLLIN, old, *next);
     place.session = std::move(next);
 }
 

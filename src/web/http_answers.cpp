@@ -258,17 +258,17 @@ void HttpConnection::shake_hands() {
         metrics.handshake_refused(telemetry::Refusal::token);
         metrics.authentication_failed();
         count_failed_authentication();
-        upgrade({.close_code = close_code::kUnauthorized, .close_reason = "invalid or missing token"});
+        upgrade(*key, {.close_code = close_code::kUnauthorized, .close_reason = "invalid or missing token"});
         return;
     }
     if (!edge_.services().occupancy.websockets.take()) {
         metrics.handshake_refused(telemetry::Refusal::limit);
-        upgrade({.close_code = close_code::kTryAgainLater, .close_reason = "too many connections"});
+        upgrade(*key, {.close_code = close_code::kTryAgainLater, .close_reason = "too many connections"});
         return;
     }
     boards_.clear();
     boards_.push_back(std::move(*board));
-    upgrade({});
+    upgrade(*key, {});
 }
 
 void HttpConnection::count_failed_authentication() {
@@ -279,15 +279,14 @@ void HttpConnection::count_failed_authentication() {
     }
 }
 
-void HttpConnection::upgrade(Upgrade upgrade) {
+void HttpConnection::upgrade(std::string_view key, Upgrade upgrade) {
     // Not for a socket that is only told why it cannot stay: what it still sends must cost nothing.
     const auto deflate =
         upgrade.close_code == 0 ? agree_on_deflate(request_.joined_header("Sec-WebSocket-Extensions")) : std::nullopt;
     if (deflate) {
         upgrade.terms = {.deflate = true, .server_window_bits = deflate->server_window_bits};
     }
-    upgrade.response = upgrade_response(*check_upgrade(request_), {},
-                                        deflate ? std::string_view(deflate->response) : std::string_view(),
+    upgrade.response = upgrade_response(key, {}, deflate ? std::string_view(deflate->response) : std::string_view(),
                                         edge_.replies().handshake_headers(context()));
     edge_.services().metrics.http_request(route_label(match_.route), request_.method, 101, edge_.loop().now() - began_);
     upgrade_ = std::move(upgrade);

@@ -74,7 +74,7 @@ class HttpConnection final : public Session {
     void take_message();
     void shake_hands();
     void count_failed_authentication();
-    void upgrade(Upgrade upgrade);
+    void upgrade(std::string_view key, Upgrade upgrade);
     bool has_token() const;
     void reply(const Reply& reply);
     void fail_with(int status, std::string_view detail);

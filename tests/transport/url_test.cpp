@@ -11,6 +11,26 @@ std::string error_of(std::string_view amqp) {
     return urls ? "" : urls.error().detail;
 }
 
+TEST(HttpUrl, PortsAreThoseOfTheScheme) {
+    EXPECT_EQ(parse_http_url("http://collector")->endpoint, (Endpoint{.host = "collector", .port = 80}));
+    EXPECT_EQ(parse_http_url("https://collector/")->endpoint,
+              (Endpoint{.host = "collector", .port = 443, .tls = true}));
+}
+
+TEST(HttpUrl, KeepsItsPathAsItWasWritten) {
+    EXPECT_EQ(parse_http_url("http://h")->path, "/");
+    EXPECT_EQ(parse_http_url("http://h:4318/a%2Fb/c")->path, "/a%2Fb/c");
+}
+
+TEST(HttpUrl, RefusesWhatItDoesNotUnderstand) {
+    for (const char* text : {"", "h", "amqp://h", "http://", "http://h:0", "http://h/%zz", "http://h/a b",
+                             "http://h/\xc3\xa4", "http://h?a", "http://h#a", "http://u@h", "http://:p@h"}) {
+        const auto url = parse_http_url(text);
+        ASSERT_FALSE(url) << text;
+        EXPECT_EQ(url.error().code, Errc::invalid);
+    }
+}
+
 TEST(RedisUrl, DefaultsAreSixThreeSevenNineAndDatabaseZero) {
     const auto url = parse_redis_url("redis://cache");
 
