@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "board/lanes.h"
 #include "cli/broker_options.h"
 #include "cli/commands.h"
 #include "cli/options_table_rules.h"

@@ -96,6 +96,8 @@ class RabbitConsumer final : public board::DeliverySource,
     void flush_acks();
     Outstanding* find(std::uint64_t tag);
     void set_phase(Phase phase);
+    void watch_silence();
+    void on_silence();
 
     // Constant after construction.
     Loop& loop_;
@@ -123,6 +125,9 @@ class RabbitConsumer final : public board::DeliverySource,
     Backoff backoff_;
     Timer again_;
     Timer leave_deadline_;
+    Timer silence_;
+    std::uint64_t seen_ = 0;  // Deliveries when the silence was last looked at.
+    bool unserved_ = false;   // Then messages waited and none was here.
     Task stopped_;
 };
 
