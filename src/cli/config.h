@@ -26,6 +26,7 @@ enum class EventTransport { rabbitmq, memory };
 struct RabbitMqConfig {
     std::vector<transport::AmqpUrl> urls;  ///< At least one.
     board::TopologyOptions topology;
+    std::size_t lanes = 1;
     board::RetryPolicy retry;
     std::uint16_t prefetch = 0;
     transport::TlsOptions tls;

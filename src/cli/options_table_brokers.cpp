@@ -1,5 +1,6 @@
 // The options of RabbitMQ and Redis.
 // SPDX-License-Identifier: Apache-2.0
+#include "board/lanes.h"
 #include "cli/options_table_checks.h"
 #include "cli/options_table_rules.h"
 #include "cli/options_table_sections.h"
@@ -95,7 +96,8 @@ std::vector<Option> delivery_options() {
          "One worker consumes and others stand by, which keeps the order; false: workers compete.", kBoth},
         {"RabbitMQ", "RABBITMQ_PREFETCH_COUNT", integer(at(&Config::rabbitmq, &Rabbit::prefetch), 1, 65535), "256",
          "Deliveries that the worker has in hand at most.", kWorker},
-        {"RabbitMQ", "LANES", only("1"), "1", "Main queues that share the load.", kBoth},
+        {"RabbitMQ", "LANES", integer(at(&Config::rabbitmq, &Rabbit::lanes), 1, board::kLanesMax), "1",
+         "Main queues that share the boards; every app and worker must have the same number.", kBoth},
         {"RabbitMQ", "WORKER_PAUSE_ON_OUTAGE", boolean(at(&Config::worker, &WorkerConfig::pause_on_outage)), "true",
          "Keep deliveries while Redis is away instead of charging them a retry.", kBoth},
     };

@@ -51,8 +51,8 @@ board::DeliverySource& Tracing::traced_source(board::DeliverySource& source) {
     if (!on()) {
         return source;
     }
-    source_ = std::make_unique<transport::TracedSource>(source, exporter_->spans(), process_names_);
-    return *source_;
+    sources_.push_back(std::make_unique<transport::TracedSource>(source, exporter_->spans(), process_names_));
+    return *sources_.back();
 }
 
 void Tracing::stop(std::chrono::milliseconds most, Task done) {

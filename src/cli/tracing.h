@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/loop.h"
 #include "board/ports.h"
@@ -28,7 +29,7 @@ class Tracing {
 
     /// What stands for `publisher` from now on: itself when off. To be called once.
     board::Publisher& traced_publisher(board::Publisher& publisher);
-    /// The same for the source of a pump.
+    /// The same for the source of a pump. To be called once for each.
     board::DeliverySource& traced_source(board::DeliverySource& source);
 
     /// Sends what waits, within `most`; then `done`, perhaps at once.
@@ -39,7 +40,7 @@ class Tracing {
     const transport::TracedBus process_names_;
     const std::unique_ptr<transport::OtlpExporter> exporter_;  // Null: off.
     std::unique_ptr<transport::TracedPublisher> publisher_;
-    std::unique_ptr<transport::TracedSource> source_;
+    std::vector<std::unique_ptr<transport::TracedSource>> sources_;  // Bound: the lanes.
 };
 
 /// How long a stop may wait for the collector when `left` of the grace is left: it must never be what makes a stop late.

@@ -136,7 +136,7 @@ struct Metrics::Instruments {
         histograms(registry, "advanced_worker_commit_duration_seconds", "Time of one atomic Redis step.")
             .Add({}, kSeconds);
     Gauge& holding =
-        gauges(registry, "advanced_worker_holding", "1 while the worker keeps deliveries because Redis is away.")
+        gauges(registry, "advanced_worker_holding", "Lanes whose deliveries the worker keeps because Redis is away.")
             .Add({});
     Counter& holds =
         counters(registry, "advanced_worker_holds_total", "Times the worker began to wait for Redis.").Add({});
@@ -255,8 +255,8 @@ void Metrics::dead_letter(std::string_view reason) {
     instruments_->dead_letters[index_or_last(kReasons, reason)]->Increment();
 }
 
-void Metrics::deliveries_in_hand(std::size_t count) {
-    instruments_->in_hand.Set(static_cast<double>(count));
+void Metrics::deliveries_in_hand(std::ptrdiff_t change) {
+    instruments_->in_hand.Increment(static_cast<double>(change));
 }
 
 void Metrics::commit_batch(std::size_t events, Duration duration) {
@@ -264,12 +264,11 @@ void Metrics::commit_batch(std::size_t events, Duration duration) {
     instruments_->commit_duration.Observe(seconds(duration));
 }
 
-void Metrics::hold(bool holding) {
-    const std::lock_guard lock(instruments_->mutex);
-    if (holding && instruments_->holding.Value() == 0) {
+void Metrics::hold(bool begins) {
+    if (begins) {
         instruments_->holds.Increment();
     }
-    instruments_->holding.Set(holding);
+    instruments_->holding.Increment(begins ? 1 : -1);
 }
 
 void Metrics::latency(Stage stage, Duration since_published) {

@@ -80,9 +80,10 @@ class Metrics {
     void worker_outcome(WorkerOutcome outcome, std::uint64_t count = 1);
     /// `reason`: invalid_payload, retries_exhausted, crash_loop, delivery_limit; anything else counts as other.
     void dead_letter(std::string_view reason);
-    void deliveries_in_hand(std::size_t count);
+    void deliveries_in_hand(std::ptrdiff_t change);
     void commit_batch(std::size_t events, Duration duration);
-    void hold(bool holding);  ///< The worker keeps its deliveries because Redis is away. Counts the changes to true.
+    /// A lane begins (or ends) to keep its deliveries because Redis is away.
+    void hold(bool begins);
 
     // The pipeline.
     void latency(Stage stage, Duration since_published);

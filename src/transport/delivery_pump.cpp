@@ -102,7 +102,7 @@ void DeliveryPump::stop(Task done) {
 
 void DeliveryPump::on_deliveries(std::vector<board::Delivery> deliveries) {
     std::ranges::move(deliveries, std::back_inserter(in_hand_));
-    metrics_.deliveries_in_hand(in_hand_.size());
+    show_in_hand();
     pump();
 }
 
@@ -114,7 +114,7 @@ void DeliveryPump::on_source_reset() {
     in_hand_.clear();
     head_counted_ = false;
     ++epoch_;
-    metrics_.deliveries_in_hand(0);
+    show_in_hand();
 }
 
 void DeliveryPump::pump() {
@@ -299,8 +299,14 @@ void DeliveryPump::end_hold() {
     backoff_.reset();
 }
 
+/// As a change, because the pumps of several lanes share the gauge.
+void DeliveryPump::show_in_hand() {
+    metrics_.deliveries_in_hand(static_cast<std::ptrdiff_t>(in_hand_.size()) - static_cast<std::ptrdiff_t>(shown_));
+    shown_ = in_hand_.size();
+}
+
 void DeliveryPump::step_done() {
-    metrics_.deliveries_in_hand(in_hand_.size());
+    show_in_hand();
     if (stopping_) {
         if (stopped_) {
             std::exchange(stopped_, nullptr)();

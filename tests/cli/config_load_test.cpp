@@ -145,7 +145,7 @@ TEST(Config, ABadValueIsOneLineWithNameValueAndWhatIsAllowed) {
               R"(ADVANCED_APP_PORT="banana" (environment): allowed: an integer from 0 to 65535)");
     EXPECT_EQ(error_of("THREADS", "a\nb"),
               R"(ADVANCED_THREADS="a\nb" (environment): allowed: an integer from 1 to 256, or blank (one per core))");
-    EXPECT_EQ(error_of("LANES", "4"), R"(ADVANCED_LANES="4" (environment): not supported yet; allowed: 1)");
+    EXPECT_EQ(error_of("LANES", "0"), R"(ADVANCED_LANES="0" (environment): allowed: an integer from 1 to 64)");
 }
 
 struct Bad {
@@ -199,7 +199,7 @@ INSTANTIATE_TEST_SUITE_P(Urls, BadValue,
                                          Bad{"RABBITMQ_URL", "amqp://h:0/"}, Bad{"REDIS_URL", "h:6379"},
                                          Bad{"REDIS_URL", "redis://h/x"}, Bad{"REDIS_URL", ""}));
 INSTANTIATE_TEST_SUITE_P(NotBuilt, BadValue,
-                         testing::Values(Bad{"LANES", "2"}, Bad{"REDIS_URL", "redis+sentinel://a,b/main"},
+                         testing::Values(Bad{"LANES", "65"}, Bad{"REDIS_URL", "redis+sentinel://a,b/main"},
                                          Bad{"RATE_LIMIT_STORAGE_URI", "memcached://h"}));
 INSTANTIATE_TEST_SUITE_P(
     Traces, BadValue,
