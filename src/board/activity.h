@@ -17,7 +17,12 @@ namespace boardbus::board {
 /// The ActivityEvent as JSON on one line, active_connections 0. Spec: CONTRACT §2.
 std::string encode_activity(const Envelope& envelope);
 
-/// Reads what arrived on the channel, also from another implementation.
+/// The event with its place: `activity` (as encode_activity() makes it) and the members epoch, pos, seq and cursor at its end.
+/// The commit script of Redis does the same in its language.
+std::string place_activity(std::string_view activity, const Position& position, std::string_view event_id);
+
+/// Reads what arrived on the channel, also from another implementation. A position is read only when all of its members are there,
+/// of the right form and of one mind; otherwise they are members like any other.
 /// Errors: invalid: no JSON object, or id, board, action are no strings.
 Result<ActivityView> parse_activity(std::string_view text);
 

@@ -35,6 +35,9 @@ struct Cursor {
     bool operator==(const Cursor&) const = default;
 };
 
+/// The name of a history that begins: 16 hex digits of a random number.
+std::string epoch_text(std::uint64_t random);
+
 /// 32 bits of FNV-1a of the event's id. Eight hex digits in the text.
 std::uint32_t event_hash(std::string_view event_id);
 std::string event_hash_text(std::string_view event_id);

@@ -290,11 +290,5 @@ TEST(Config, TheLifeOfKeysFollowsTheRetriesUnlessSet) {
     EXPECT_THAT(load({{"ADVANCED_REDIS_IDEMPOTENCY_TTL_SECONDS", "430"}})->warnings, IsEmpty());
 }
 
-TEST(Config, WhatHasNoEffectYetWarns) {
-    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "5"}})->warnings,
-                ElementsAre(HasSubstr("ADVANCED_HISTORY_SIZE=\"5\" (environment) has no effect yet")));
-    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "100000"}})->warnings, IsEmpty());
-}
-
 }  // namespace
 }  // namespace boardbus::cli

@@ -109,6 +109,8 @@ class RedisClient final : public RedisOwner {
     void on_redis_down(const Error&) override {}
     void on_redis_messages(const std::vector<RedisReply>&) override {}
 
+    RedisConnection& connection() { return connection_; }
+
     /// The reply as a text; an integer in decimal, nil as "(nil)".
     std::string call(std::initializer_list<std::string_view> words) {
         for (int i = 0; i < 500 && !connection_.is_up(); ++i) {
