@@ -136,7 +136,7 @@ std::vector<Option> redis_options() {
          "REDIS_URL",
          redis_url(),
          "redis://localhost:6379/2",
-         "The Redis server and its database.",
+         "The Redis server and its database, or the Sentinels that know it: redis+sentinel://host,host,host/master/db.",
          kBoth,
          {},
          {},

@@ -97,7 +97,9 @@ void RedisBus::on_batch_replies(Batch batch, Attempt attempt, std::vector<RedisR
     }
     room_made_ = false;
     if (acknowledged && *acknowledged < options_.wait_replicas) {
-        // It happened, but a failover could still undo it. The next try finds duplicates and waits for the replicas again.
+        // It happened, but a failover could still undo it. The next try finds duplicates and waits for the replicas again. A master that
+        // all replicas have left may be one no longer.
+        connection_.check_master();
         return refuse(std::move(batch),
                       "WAIT: " + std::to_string(*acknowledged) + " of " + std::to_string(options_.wait_replicas) +
                           " replicas within " + std::to_string(options_.wait_timeout.count()) + " ms",

@@ -19,7 +19,8 @@ constexpr auto kAskAgain = 250ms;
 constexpr std::size_t kPageEvents = 512;
 
 RedisOptions patient(RedisOptions options) {
-    options.patience = 25s;
+    // Where somebody else takes over from a frozen server, waiting for it is wrong.
+    options.patience = options.url.sentinels.empty() ? 25s : 0s;
     return options;
 }
 

@@ -199,7 +199,7 @@ INSTANTIATE_TEST_SUITE_P(Urls, BadValue,
                                          Bad{"RABBITMQ_URL", "amqp://h:0/"}, Bad{"REDIS_URL", "h:6379"},
                                          Bad{"REDIS_URL", "redis://h/x"}, Bad{"REDIS_URL", ""}));
 INSTANTIATE_TEST_SUITE_P(NotBuilt, BadValue,
-                         testing::Values(Bad{"LANES", "2"}, Bad{"REDIS_URL", "redis+sentinel://a,b/main"},
+                         testing::Values(Bad{"LANES", "2"}, Bad{"REDIS_URL", "redis+sentinel://a,b"},
                                          Bad{"RATE_LIMIT_STORAGE_URI", "memcached://h"}));
 INSTANTIATE_TEST_SUITE_P(
     Traces, BadValue,

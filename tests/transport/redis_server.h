@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -82,6 +83,14 @@ class RedisServer {
                                        folder_};
         words.insert(words.end(), more.begin(), more.end());
         pid_ = spawn(words);
+    }
+    /// The program as a Sentinel of the master `main` at `master_port`, two of three make a quorum.
+    void start_sentinel(std::uint16_t master_port) {
+        const std::string file = folder_ + "/sentinel.conf";
+        std::ofstream(file) << "port " << port_ << "\nbind 127.0.0.1\ndir " << folder_
+                            << "\nsentinel monitor main 127.0.0.1 " << master_port
+                            << " 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 1000\n";
+        pid_ = spawn({*find_program("redis-server"), file, "--sentinel"});
     }
     void kill() {
         if (pid_ > 0) {
