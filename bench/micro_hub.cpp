@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/micro_events.h"
+#include "board/activity.h"
 #include "hub/hub.h"
 #include "hub/outbox.h"
 #include "hub/reader.h"
@@ -71,9 +72,13 @@ void hub_64_events(benchmark::State& state) {
     QuietReader reader(shard, std::move(sink.near), static_cast<hub::Form>(state.range(0)));
     shard.join(reader, "board-17");
     const std::string text = activity_text();
-    const std::vector<std::string_view> activities(64, text);
     for (auto _ : state) {
-        hub.on_activities(activities);
+        std::vector<board::ActivityView> activities;
+        activities.reserve(64);
+        for (int i = 0; i < 64; ++i) {
+            activities.push_back(std::move(*board::parse_activity(text)));
+        }
+        hub.on_activities(std::move(activities));
         loop.turn(std::chrono::milliseconds(0));
         sink.drain();
     }

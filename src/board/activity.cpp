@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board/activity.h"
 
+#include <charconv>
 #include <cstdint>
 #include <optional>
 
@@ -16,6 +17,10 @@ struct Members {
     std::optional<json::Value> action;
     std::optional<json::Value> timestamp;
     std::optional<json::Value> active_connections;
+    std::optional<json::Value> epoch;
+    std::optional<json::Value> pos;
+    std::optional<json::Value> seq;
+    std::optional<json::Value> cursor;
 
     void keep(const json::Member& member) {
         if (member.name == "id") {
@@ -28,12 +33,44 @@ struct Members {
             timestamp = member.value;
         } else if (member.name == "active_connections") {
             active_connections = member.value;
+        } else if (member.name == "epoch") {
+            epoch = member.value;
+        } else if (member.name == "pos") {
+            pos = member.value;
+        } else if (member.name == "seq") {
+            seq = member.value;
+        } else if (member.name == "cursor") {
+            cursor = member.value;
         }
     }
 };
 
 bool read_text(const std::optional<json::Value>& value, std::string& text) {
     return value && value->type == json::Type::string && json::append_decoded(text, value->text);
+}
+
+/// A whole number from 1, as we write it.
+bool read_count(const std::optional<json::Value>& value, std::uint64_t& number) {
+    if (!value || value->type != json::Type::number) {
+        return false;
+    }
+    const char* const end = value->text.data() + value->text.size();
+    const auto [stopped, error] = std::from_chars(value->text.data(), end, number);
+    return error == std::errc() && stopped == end && number > 0;
+}
+
+void read_position(const Members& members, ActivityView& view) {
+    Position position;
+    std::string cursor;
+    if (!read_text(members.epoch, position.epoch) || !read_count(members.pos, position.pos) ||
+        !read_count(members.seq, position.seq) || !read_text(members.cursor, cursor)) {
+        return;
+    }
+    const auto meant = parse_cursor(cursor);
+    if (meant && meant->position == position && meant->event_hash == event_hash(view.id)) {
+        view.position = std::move(position);
+        view.cursor = std::move(cursor);
+    }
 }
 
 Result<ActivityView> read_line(std::string line) {
@@ -54,6 +91,7 @@ Result<ActivityView> read_line(std::string line) {
         // Escapes are never needed in a time; one that has them is not measured.
         view.published_at = parse_iso_8601(members.timestamp->text.substr(1, members.timestamp->text.size() - 2));
     }
+    read_position(members, view);
     if (members.active_connections) {
         view.count_at = static_cast<std::size_t>(members.active_connections->text.data() - view.json.data());
         view.count_length = members.active_connections->text.size();
@@ -99,6 +137,24 @@ std::string encode_activity(const Envelope& envelope) {
     json += ",\"correlation_id\":";
     json::append_quoted(json, envelope.correlation_id);
     json += ",\"kind\":\"board_event\",\"active_connections\":0}";
+    return json;
+}
+
+std::string place_activity(std::string_view activity, const Position& position, std::string_view event_id) {
+    const std::string pos = std::to_string(position.pos);
+    const std::string seq = std::to_string(position.seq);
+    std::string json;
+    json.reserve(activity.size() + 128);
+    json += activity.substr(0, activity.size() - 1);  // Without its last brace.
+    json += ",\"epoch\":\"";
+    json += position.epoch;
+    json += "\",\"pos\":";
+    json += pos;
+    json += ",\"seq\":";
+    json += seq;
+    json += ",\"cursor\":\"";
+    json += encode_cursor({position, event_hash(event_id)});
+    json += "\"}";
     return json;
 }
 

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/trace_context.h"
+#include "board/activity_ports.h"
 
 namespace boardbus::board {
 
@@ -121,7 +122,7 @@ struct CommitResult {
         unavailable,  ///< Nobody's fault: the bus is away, loading, read-only, full. Not known to be published.
     };
     Status status = Status::unavailable;
-    std::string detail;
+    std::string detail;  ///< Why not; duplicate: what the bus noted when it published the event.
 };
 
 /// The step that makes an event happen: dedupe and publish, atomically.
@@ -144,16 +145,6 @@ class ActivityBus {
 
   protected:
     ~ActivityBus() = default;
-};
-
-/// Who shows events to readers. Implemented by the hub.
-class ActivitySink {
-  public:
-    /// Events in the order of the channel, as JSON. The views live until the call returns.
-    virtual void on_activities(const std::vector<std::string_view>& activities) = 0;
-
-  protected:
-    ~ActivitySink() = default;
 };
 
 }  // namespace boardbus::board

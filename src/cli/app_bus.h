@@ -19,6 +19,9 @@ class AppBus {
 
     virtual board::Publisher& publisher() = 0;
 
+    /// What happened lately. Bus loop only.
+    virtual board::ActivityHistory& history() = 0;
+
     /// Begins to work; tells each time whether messages can be published and events are seen.
     virtual void start(std::function<void(bool usable)> on_usable) = 0;
 

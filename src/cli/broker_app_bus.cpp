@@ -23,10 +23,11 @@ class BrokerAppBus final : public AppBus {
                       .window = config.publish.window,
                       .queue_bytes = config.publish.queue_bytes},
                      [this](bool) { tell(); }),
-          feed_(loop, redis_options(config), config.redis.activity_channel, sink,
+          feed_(loop, redis_options(config), config.redis.activity_channel, sink, metrics,
                 [this](const Result<void>& live) { on_feed(live); }) {}
 
     board::Publisher& publisher() override { return publisher_; }
+    board::ActivityHistory& history() override { return feed_.history(); }
 
     void start(std::function<void(bool)> on_usable) override {
         on_usable_ = std::move(on_usable);

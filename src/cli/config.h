@@ -43,6 +43,8 @@ struct RedisConfig {
     std::string activity_channel;
     std::string idempotency_prefix;
     std::chrono::seconds idempotency_ttl{};  ///< Never 0: what is unset is computed from the retry policy.
+    std::int64_t wait_replicas = 0;
+    std::chrono::milliseconds wait_timeout{};
     transport::TlsOptions tls;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/app_bus.h"
+#include "cli/broker_options.h"
 #include "transport/delivery_pump.h"
 #include "transport/memory_bus.h"
 #include "transport/memory_queue.h"
@@ -12,12 +13,14 @@ class MemoryAppBus final : public AppBus {
     MemoryAppBus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics, Tracing& tracing,
                  const Config& config)
         : queue_(loop, metrics, {.bytes_max = config.publish.queue_bytes, .prefetch = config.rabbitmq.prefetch}),
-          bus_(loop, sink, {.idempotency_ttl = config.redis.idempotency_ttl}),
+          bus_(loop, sink, {.idempotency_ttl = config.redis.idempotency_ttl, .history = history_bounds(config)}),
           pump_(loop, bus_, tracing.traced_source(queue_), metrics, {.retry = config.rabbitmq.retry}) {}
 
     board::Publisher& publisher() override { return queue_; }
+    board::ActivityHistory& history() override { return bus_.history(); }
 
     void start(std::function<void(bool)> on_usable) override {
+        bus_.start();
         pump_.start();
         on_usable(true);
     }

@@ -118,6 +118,9 @@ std::vector<Option> telemetry_options() {
 
 /// What does not parse may have its password anywhere, so nothing of it is shown once it holds an '@'.
 std::string shown_urls(std::string_view text) {
+    if (transport::parse_redis_url(text)) {
+        return transport::mask_url(text);  // It may name several sentinels, with commas between them.
+    }
     const auto items = parse_list(text);
     const bool good = items && std::ranges::all_of(*items, [](const std::string& item) {
                           return transport::parse_amqp_urls(item).has_value() ||
@@ -140,8 +143,8 @@ std::vector<Option> all_options() {
 }  // namespace
 
 const std::vector<Option>& options_table() {
-    static const std::vector<Option> table = all_options();
-    return table;
+    static const std::vector<Option> kTable = all_options();
+    return kTable;
 }
 
 std::string variable_of(const Option& option) {

@@ -58,10 +58,7 @@ Complaint add_amqp_url(const std::string& item, std::vector<transport::AmqpUrl>&
 }
 
 Rule redis_url() {
-    return {"a redis:// or rediss:// URL", [](Config& config, std::string_view text) -> Complaint {
-                if (text.starts_with("redis+sentinel://")) {
-                    return "redis+sentinel:// is not supported yet";
-                }
+    return {"a redis://, rediss:// or redis+sentinel:// URL", [](Config& config, std::string_view text) -> Complaint {
                 auto url = transport::parse_redis_url(text);
                 if (!url) {
                     return reason(url.error());

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "hub/shard.h"
+#include "telemetry/log.h"
 
 namespace boardbus::hub {
 namespace {
@@ -71,7 +72,7 @@ std::size_t Hub::websockets(std::string_view board) const {
     return found == readers_.end() ? 0 : std::size_t{found->second.of(Form::ws)} + found->second.of(Form::ws_deflate);
 }
 
-void Hub::on_activities(const std::vector<std::string_view>& activities) {
+void Hub::on_activities(std::vector<board::ActivityView> activities) {
     if (reported_.load(std::memory_order_acquire)) {
         take_reports();
     }
@@ -82,14 +83,13 @@ void Hub::on_activities(const std::vector<std::string_view>& activities) {
         lane->wanted = false;
     }
     const WallTime now = wall_now();
-    for (const std::string_view text : activities) {
-        if (const auto activity = board::parse_activity(text)) {
-            add_event(*batch, *activity);
-            if (activity->published_at) {
-                metrics_.latency(telemetry::Stage::received, now - *activity->published_at);
-            }
-        } else {
-            metrics_.unreadable_event();
+    for (const board::ActivityView& activity : activities) {
+        if (activity.repeated) {
+            continue;
+        }
+        add_event(*batch, activity);
+        if (activity.published_at) {
+            metrics_.latency(telemetry::Stage::received, now - *activity.published_at);
         }
     }
     for (const auto& lane : lanes_) {
@@ -97,6 +97,17 @@ void Hub::on_activities(const std::vector<std::string_view>& activities) {
             hand_over(*lane, batch);
         }
     }
+}
+
+void Hub::on_break(board::HistoryBreak cause) {
+    telemetry::log(telemetry::Level::warn, "history_break",
+                   {{"kind", cause.kind == board::HistoryBreak::Kind::replaced ? "replaced" : "trimmed"},
+                    {"epoch", cause.epoch},
+                    {"last_pos", static_cast<std::int64_t>(cause.last_pos)}});
+}
+
+void Hub::on_live(bool live) {
+    telemetry::log(telemetry::Level::debug, live ? "events_live" : "events_interrupted");
 }
 
 void Hub::add_event(Batch& batch, const board::ActivityView& activity) {

@@ -38,7 +38,9 @@ class Hub final : public board::ActivitySink {
     /// Every loop's shard, before the first event. Lifetime: shards outlive the hub's last event.
     void add_shard(Shard& shard);
 
-    void on_activities(const std::vector<std::string_view>& activities) override;
+    void on_activities(std::vector<board::ActivityView> activities) override;
+    void on_break(board::HistoryBreak cause) override;
+    void on_live(bool live) override;
 
     /// WebSocket connections of a board in this process.
     std::size_t websockets(std::string_view board) const;

@@ -43,6 +43,7 @@ constexpr std::array<const char*, 2> kPeers = {"rabbitmq", "redis"};
 constexpr std::array<const char*, 3> kStages = {"consumed", "committed", "received"};
 constexpr std::array<const char*, 4> kRefusals = {"not_found", "origin", "token", "limit"};
 constexpr std::array<const char*, 3> kSpanLosses = {"full", "unreachable", "refused"};
+constexpr std::array<const char*, 2> kBreaks = {"replaced", "trimmed"};
 constexpr std::array<const char*, 5> kReasons = {"invalid_payload", "retries_exhausted", "crash_loop", "delivery_limit",
                                                  "other"};
 constexpr std::array<const char*, 10> kMethods = {"GET",    "HEAD",    "POST",  "PUT",     "PATCH",
@@ -162,6 +163,13 @@ struct Metrics::Instruments {
     Counter& gap_events = counters(registry, "advanced_history_gap_filled_events_total",
                                    "Events fetched from the history after an outage.")
                               .Add({});
+
+    Counter& repairs = counters(registry, "advanced_history_repairs_total",
+                                "Times an app read the log because it missed an event or could have.")
+                           .Add({});
+    std::array<Counter*, 2> breaks =
+        one_each(counters(registry, "advanced_history_breaks_total", "Times an app could not continue the history."),
+                 "kind", kBreaks);
 
     // Any thread, under the mutex. Bounds: routes are literals and statuses our own, a few hundred at most; kQueuesMost queues.
     std::mutex mutex;
@@ -311,6 +319,14 @@ void Metrics::spans_exported(std::uint64_t count) {
 
 void Metrics::spans_lost(SpanLoss why, std::uint64_t count) {
     instruments_->spans_lost[static_cast<std::size_t>(why)]->Increment(static_cast<double>(count));
+}
+
+void Metrics::history_repairs(std::uint64_t count) {
+    instruments_->repairs.Increment(static_cast<double>(count));
+}
+
+void Metrics::history_breaks(HistoryBreak kind, std::uint64_t count) {
+    instruments_->breaks[static_cast<std::size_t>(kind)]->Increment(static_cast<double>(count));
 }
 
 void Metrics::history_gap_filled(std::uint64_t events) {

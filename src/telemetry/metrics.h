@@ -38,6 +38,9 @@ enum class Stage {
     received,   ///< An app has it from the channel.
 };
 
+/// What an app could not continue: see board::HistoryBreak.
+enum class HistoryBreak { replaced, trimmed };
+
 /// Why a WebSocket handshake was refused.
 enum class Refusal { not_found, origin, token, limit };
 
@@ -95,7 +98,9 @@ class Metrics {
     void unreadable_event();  ///< Something on the channel was no ActivityEvent and went to nobody.
     void spans_exported(std::uint64_t count);
     void spans_lost(SpanLoss why, std::uint64_t count);
-    void history_gap_filled(std::uint64_t events);  ///< Events fetched from the history after Redis was away.
+    void history_repairs(std::uint64_t count);  ///< Times the log was read because a message was missing or could be.
+    void history_gap_filled(std::uint64_t events);  ///< Events fetched from the log.
+    void history_breaks(HistoryBreak kind, std::uint64_t count);
 
   private:
     struct Instruments;

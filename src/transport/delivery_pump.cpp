@@ -244,6 +244,10 @@ void DeliveryPump::on_committed(std::vector<Pending> batch, const std::vector<bo
                             {"idempotency_key", request.idempotency_key},
                             {"result", "delivered under its own fingerprint"}});
         }
+        if (result.status == Status::duplicate) {
+            telemetry::log(Level::debug, "duplicate",
+                           {{"event_id", request.event_id}, {"published_as", result.detail}});
+        }
         board::Verdict verdict = board::judge(delivery, request, result, options_.retry, random_unit());
         if (verdict.kind == board::Verdict::Kind::ack) {
             metrics_.worker_outcome(outcome_of(result.status));

@@ -17,8 +17,9 @@ struct Parts {
     std::optional<std::string> password;
     std::string host;
     std::uint16_t port = 0;
-    std::string path;          // Without the leading slash.
-    std::string encoded_path;  // The same as it was written.
+    std::vector<Endpoint> more_hosts;  // Only where the scheme allows several.
+    std::string path;                  // Without the leading slash.
+    std::string encoded_path;          // The same as it was written.
 };
 
 struct Scheme {
@@ -27,12 +28,17 @@ struct Scheme {
     std::string_view tls;
     std::uint16_t tls_port;
     const char* expected;
+    bool several_hosts = false;
 };
-constexpr Scheme kRedis{.plain = "redis",
-                        .plain_port = 6379,
-                        .tls = "rediss",
-                        .tls_port = 6379,
-                        .expected = "it must begin with redis:// or rediss://"};
+constexpr const char* kRedisBegin = "it must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://";
+constexpr Scheme kRedis{
+    .plain = "redis", .plain_port = 6379, .tls = "rediss", .tls_port = 6379, .expected = kRedisBegin};
+constexpr Scheme kSentinel{.plain = "redis+sentinel",
+                           .plain_port = 26379,
+                           .tls = "rediss+sentinel",
+                           .tls_port = 26379,
+                           .expected = kRedisBegin,
+                           .several_hosts = true};
 constexpr Scheme kAmqp{.plain = "amqp",
                        .plain_port = 5672,
                        .tls = "amqps",
@@ -43,6 +49,8 @@ constexpr Scheme kHttp{.plain = "http",
                        .tls = "https",
                        .tls_port = 443,
                        .expected = "it must begin with http:// or https://"};
+// A quorum needs three; far more would only delay the error.
+constexpr std::size_t kSentinelsMax = 16;
 
 /// What is wrong with a URL: a constant text, because a part of the URL may be a part of the password.
 using Wrong = std::unexpected<const char*>;
@@ -126,6 +134,22 @@ Checked<void> read_host(std::string_view text, Parts& parts) {
     return {};
 }
 
+Checked<void> read_more_hosts(std::string_view text, const Scheme& scheme, Parts& parts) {
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const auto end = std::min(text.find(',', begin), text.size());
+        Parts one{.port = parts.tls ? scheme.tls_port : scheme.plain_port};
+        if (auto read = read_host(text.substr(begin, end - begin), one); !read) {
+            return read;
+        }
+        if (parts.more_hosts.size() + 1 == kSentinelsMax) {
+            return Wrong("at most 16 sentinels");
+        }
+        parts.more_hosts.push_back({.host = std::move(one.host), .port = one.port, .tls = parts.tls});
+        begin = end + 1;
+    }
+    return {};
+}
+
 Checked<Parts> cut(std::string_view text, const Scheme& scheme) {
     Parts parts;
     const auto colon = text.find("://");
@@ -152,8 +176,14 @@ Checked<Parts> cut(std::string_view text, const Scheme& scheme) {
         }
         authority.remove_prefix(at + 1);
     }
-    if (auto read = read_host(authority, parts); !read) {
+    const std::size_t first = scheme.several_hosts ? authority.find(',') : authority.npos;
+    if (auto read = read_host(authority.substr(0, first), parts); !read) {
         return Wrong(read.error());
+    }
+    if (first != authority.npos) {
+        if (auto read = read_more_hosts(authority.substr(first + 1), scheme, parts); !read) {
+            return Wrong(read.error());
+        }
     }
     return parts;
 }
@@ -170,15 +200,32 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 Result<RedisUrl> parse_redis_url(std::string_view text) {
-    auto parts = cut(trimmed(text), kRedis);
+    const std::string_view name = trimmed(text).substr(0, trimmed(text).find("://"));
+    const bool by_sentinel = name.ends_with("+sentinel");
+    auto parts = cut(trimmed(text), by_sentinel ? kSentinel : kRedis);
     if (!parts) {
         return invalid(text, parts.error());
     }
-    const auto db = parts->path.empty() ? 0 : decimal<int>(parts->path);
+    std::string_view path = parts->path;
+    std::string master;
+    if (by_sentinel) {
+        master = path.substr(0, path.find('/'));
+        path.remove_prefix(std::min(path.size(), master.size() + 1));
+        if (master.empty() || master.size() > 200) {
+            return invalid(text, "the path must begin with the master's name: /name or /name/db");
+        }
+    }
+    const auto db = path.empty() ? 0 : decimal<int>(path);
     if (!db) {
         return invalid(text, "the path must be the number of a database");
     }
-    return RedisUrl{.endpoint = {.host = std::move(parts->host), .port = parts->port, .tls = parts->tls},
+    Endpoint first{.host = std::move(parts->host), .port = parts->port, .tls = parts->tls};
+    if (by_sentinel) {
+        parts->more_hosts.insert(parts->more_hosts.begin(), first);
+    }
+    return RedisUrl{.endpoint = std::move(first),
+                    .sentinels = std::move(parts->more_hosts),
+                    .master = std::move(master),
                     .user = std::move(parts->user).value_or(""),
                     .password = std::move(parts->password).value_or(""),
                     .db = *db};

@@ -1,4 +1,4 @@
-// URLs of whom we talk to: redis, rediss, amqp, amqps, http, https.
+// URLs of whom we talk to: redis, rediss, both with +sentinel, amqp, amqps, http, https.
 //
 // A URL carries a password, so no error text quotes any part of one except through mask_url().
 // Spec: RFC 3986 §3; RabbitMQ URI Specification; IANA registration of the "redis" scheme.
@@ -15,9 +15,11 @@
 namespace boardbus::transport {
 
 struct RedisUrl {
-    Endpoint endpoint;
-    std::string user;      ///< Empty: Redis's default user.
-    std::string password;  ///< Both empty: no AUTH.
+    Endpoint endpoint;                  ///< Without sentinels.
+    std::vector<Endpoint> sentinels{};  ///< They know where the master is.
+    std::string master{};               ///< Its name among them.
+    std::string user;                   ///< Empty: Redis's default user.
+    std::string password;               ///< Both empty: no AUTH.
     int db = 0;
 };
 
@@ -33,7 +35,8 @@ struct HttpUrl {
     std::string path = "/";  ///< As it was written, percent-encoded; begins with a slash.
 };
 
-/// `redis[s]://[user[:password]@]host[:port][/db]`. Errors: invalid.
+/// `redis[s]://[user[:password]@]host[:port][/db]`, or `redis[s]+sentinel://[user[:password]@]host[:port][,host[:port]…]/master[/db]`,
+/// where user and password are for sentinels and master both. Errors: invalid.
 Result<RedisUrl> parse_redis_url(std::string_view text);
 
 /// One or more, comma-separated, `amqp[s]://[user[:password]@]host[:port][/vhost]`; no path and `/` both mean the vhost `/`.

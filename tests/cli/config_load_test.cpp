@@ -199,7 +199,7 @@ INSTANTIATE_TEST_SUITE_P(Urls, BadValue,
                                          Bad{"RABBITMQ_URL", "amqp://h:0/"}, Bad{"REDIS_URL", "h:6379"},
                                          Bad{"REDIS_URL", "redis://h/x"}, Bad{"REDIS_URL", ""}));
 INSTANTIATE_TEST_SUITE_P(NotBuilt, BadValue,
-                         testing::Values(Bad{"LANES", "65"}, Bad{"REDIS_URL", "redis+sentinel://a,b/main"},
+                         testing::Values(Bad{"LANES", "65"}, Bad{"REDIS_URL", "redis+sentinel://a,b"},
                                          Bad{"RATE_LIMIT_STORAGE_URI", "memcached://h"}));
 INSTANTIATE_TEST_SUITE_P(
     Traces, BadValue,
@@ -288,12 +288,6 @@ TEST(Config, TheLifeOfKeysFollowsTheRetriesUnlessSet) {
     EXPECT_EQ(too_short->config.redis.idempotency_ttl, 429s);
     EXPECT_THAT(too_short->warnings, ElementsAre(HasSubstr("retry horizon of 430 s")));
     EXPECT_THAT(load({{"ADVANCED_REDIS_IDEMPOTENCY_TTL_SECONDS", "430"}})->warnings, IsEmpty());
-}
-
-TEST(Config, WhatHasNoEffectYetWarns) {
-    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "5"}})->warnings,
-                ElementsAre(HasSubstr("ADVANCED_HISTORY_SIZE=\"5\" (environment) has no effect yet")));
-    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "100000"}})->warnings, IsEmpty());
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "board/activity.h"
@@ -100,13 +101,17 @@ class FanOut {
                 shard_.join(*members_.back(), name);
             }
         }
-        texts_.assign(activities_.begin(), activities_.end());
     }
 
     /// One event on each board, out of one batch.
     void run(std::size_t rounds) {
         for (std::size_t round = 0; round < rounds; ++round) {
-            hub_.on_activities(texts_);
+            std::vector<board::ActivityView> events;
+            events.reserve(activities_.size());
+            for (const std::string& text : activities_) {
+                events.push_back(std::move(*board::parse_activity(text)));
+            }
+            hub_.on_activities(std::move(events));
             loop_.turn(std::chrono::milliseconds(0));
         }
         require(counters_.websocket.deliveries.get() == rounds * readers_, "a delivery is missing");
@@ -122,7 +127,6 @@ class FanOut {
     hub::Shard shard_{loop_, hub_, budget_, counters_};
     std::size_t readers_;
     std::vector<std::string> activities_;
-    std::vector<std::string_view> texts_;
     std::vector<std::unique_ptr<CountedReader>> members_;
 };
 

@@ -42,7 +42,7 @@ class FakeBus final : public board::Publisher {
 
     void show(const board::Publication& publication) {
         const std::string activity = board::encode_activity(*board::decode_envelope(publication.body));
-        hub_.on_activities({activity});
+        hub_.on_activities({board::parse_activity(activity).value()});
     }
 
     void answer_all() {
