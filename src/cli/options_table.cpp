@@ -140,8 +140,8 @@ std::vector<Option> all_options() {
 }  // namespace
 
 const std::vector<Option>& options_table() {
-    static const std::vector<Option> table = all_options();
-    return table;
+    static const std::vector<Option> kTable = all_options();
+    return kTable;
 }
 
 std::string variable_of(const Option& option) {
