@@ -33,6 +33,10 @@ class ActivitySink {
     /// another implementation and are shown as they come.
     virtual void on_activities(std::vector<ActivityView> activities) = 0;
 
+    /// Where the source begins: behind the event at `last_pos`. Told once, before the first event with a position and before
+    /// on_live(true). `epoch` is empty while there is no history.
+    virtual void on_begin(std::string epoch, std::uint64_t last_pos) = 0;
+
     /// Comes before the first event that does not continue the last one. What follows `replaced` begins at the first event of the new
     /// history that was not shown, so that nothing of it is missed.
     virtual void on_break(HistoryBreak cause) = 0;

@@ -62,6 +62,7 @@ class App {
                     metrics_,  readiness_,
                     pages_,    share_limits(config),
                     occupancy_} {
+        hub_.set_history(bus_->history());
         const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
         const std::size_t loops = config.threads == 0 ? cores : config.threads;
         edges_.push_back(std::make_unique<web::Edge>(bus_loop_, options_, services_));

@@ -44,6 +44,7 @@ constexpr std::array<const char*, 3> kStages = {"consumed", "committed", "receiv
 constexpr std::array<const char*, 4> kRefusals = {"not_found", "origin", "token", "limit"};
 constexpr std::array<const char*, 3> kSpanLosses = {"full", "unreachable", "refused"};
 constexpr std::array<const char*, 2> kBreaks = {"replaced", "trimmed"};
+constexpr std::array<const char*, 4> kResumes = {"ring", "history", "gap", "resync"};
 constexpr std::array<const char*, 5> kReasons = {"invalid_payload", "retries_exhausted", "crash_loop", "delivery_limit",
                                                  "other"};
 constexpr std::array<const char*, 10> kMethods = {"GET",    "HEAD",    "POST",  "PUT",     "PATCH",
@@ -160,6 +161,9 @@ struct Metrics::Instruments {
     std::array<Counter*, 3> spans_lost =
         one_each(counters(registry, "advanced_trace_spans_dropped_total", "Spans that never reached the collector."),
                  "reason", kSpanLosses);
+    std::array<Counter*, 4> resumes = one_each(
+        counters(registry, "advanced_resumes_total", "Readers that came back with a cursor, by how they could go on."),
+        "result", kResumes);
     Counter& gap_events = counters(registry, "advanced_history_gap_filled_events_total",
                                    "Events fetched from the history after an outage.")
                               .Add({});
@@ -327,6 +331,10 @@ void Metrics::history_repairs(std::uint64_t count) {
 
 void Metrics::history_breaks(HistoryBreak kind, std::uint64_t count) {
     instruments_->breaks[static_cast<std::size_t>(kind)]->Increment(static_cast<double>(count));
+}
+
+void Metrics::resumed(ResumeResult result) {
+    instruments_->resumes[static_cast<std::size_t>(result)]->Increment();
 }
 
 void Metrics::history_gap_filled(std::uint64_t events) {

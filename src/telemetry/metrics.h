@@ -51,6 +51,14 @@ enum class SpanLoss {
     refused,      ///< It answered that it does not want them.
 };
 
+/// How a reader that came back with a cursor could go on.
+enum class ResumeResult {
+    ring,     ///< From the process's memory.
+    history,  ///< From the history.
+    gap,      ///< Some events are gone.
+    resync,   ///< The cursor belongs to another history, or is none.
+};
+
 class Metrics {
   public:
     using Duration = std::chrono::nanoseconds;
@@ -101,6 +109,7 @@ class Metrics {
     void history_repairs(std::uint64_t count);  ///< Times the log was read because a message was missing or could be.
     void history_gap_filled(std::uint64_t events);  ///< Events fetched from the log.
     void history_breaks(HistoryBreak kind, std::uint64_t count);
+    void resumed(ResumeResult result);
 
   private:
     struct Instruments;

@@ -89,6 +89,7 @@ Ask ActivityFollower::on_tail(const HistoryTail& tail) {
     if (!tail.event_id.empty()) {
         shown_.add(tail.pos, tail.event_id);
     }
+    sink_.on_begin(epoch_, pos_);
     return drain();
 }
 

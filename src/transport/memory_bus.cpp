@@ -12,6 +12,11 @@ namespace boardbus::transport {
 MemoryBus::MemoryBus(Loop& loop, board::ActivitySink& sink, MemoryBusOptions options)
     : loop_(loop), sink_(sink), options_(options), history_(board::epoch_text(random_u64()), options.history) {}
 
+void MemoryBus::start() {
+    sink_.on_begin(history_.epoch(), 0);
+    sink_.on_live(true);
+}
+
 void MemoryBus::commit(std::vector<board::CommitRequest> batch, CommitDone done) {
     forget_old_keys();
     std::vector<board::CommitResult> results;

@@ -31,8 +31,8 @@ class MemoryBus final : public board::ActivityBus {
   public:
     MemoryBus(Loop& loop, board::ActivitySink& sink, MemoryBusOptions options);
 
-    /// Tells the sink that events are shown as they happen, once and for all.
-    void start() { sink_.on_live(true); }
+    /// Tells the sink where its history begins and that events are shown as they happen, once and for all.
+    void start();
     board::ActivityHistory& history() { return history_; }
 
     /// Errors: never `unavailable`: this bus is always there.

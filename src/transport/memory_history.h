@@ -28,6 +28,8 @@ class MemoryHistory final : public board::ActivityHistory {
     /// `epoch`: random, see board::epoch_text().
     MemoryHistory(std::string epoch, HistoryBounds bounds) : epoch_(std::move(epoch)), bounds_(bounds) {}
 
+    const std::string& epoch() const { return epoch_; }
+
     /// Gives the event its place. Nothing when it is no ActivityEvent.
     const board::ActivityView* append(const board::CommitRequest& request, WallTime now);
 

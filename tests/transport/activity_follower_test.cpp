@@ -31,6 +31,7 @@ struct Shown final : board::ActivitySink {
         const char* kind = cause.kind == HistoryBreak::Kind::replaced ? "replaced " : "trimmed ";
         ids.push_back(kind + cause.epoch + " " + std::to_string(cause.last_pos));
     }
+    void on_begin(std::string, std::uint64_t) override {}
     void on_live(bool) override {}
 
     std::vector<std::string> ids;

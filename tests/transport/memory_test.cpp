@@ -28,6 +28,7 @@ struct Readers final : board::ActivitySink {
         }
     }
     void on_break(board::HistoryBreak) override { ADD_FAILURE() << "a break"; }
+    void on_begin(std::string, std::uint64_t) override {}
     void on_live(bool now) override { live = now; }
 
     std::vector<std::string> seen;

@@ -32,6 +32,7 @@ class SeenEvents final : public board::ActivitySink {
         }
     }
     void on_break(board::HistoryBreak cause) override { breaks.push_back(std::move(cause)); }
+    void on_begin(std::string, std::uint64_t) override {}
     void on_live(bool live) override { lives.push_back(live); }
 
     std::vector<std::string> actions;  ///< Without those that were shown before.

@@ -28,6 +28,7 @@ class EventStream:
         self.response = read_head(self.wire, Deadline(seconds))
         self._chunked = (self.response.header("Transfer-Encoding") or "").lower() == "chunked"
         self._text = bytearray()  # Taking from its front is cheap, however much waits behind.
+        self.last_id = ""  # What a browser would send as Last-Event-ID.
         if self.response.status != 200:
             self.response.body = self.wire.take(int(self.response.header("Content-Length") or 0), Deadline(seconds))
 
@@ -58,6 +59,8 @@ class EventStream:
                 continue
             raw = bytes(self._text[:at + 2])
             del self._text[:at + 2]
+            for line in raw.decode("utf-8").split("\n"):
+                self.last_id = line[4:] if line.startswith("id: ") else self.last_id
             event = _parse(raw)
             if event is not None and (heartbeats or event.event != "heartbeat"):
                 return event
