@@ -49,6 +49,7 @@ class QuietReader final : public hub::Reader {
 
     void on_ready(std::uint32_t) override {}
     void on_trouble(hub::Trouble) override {}
+    void on_notice(std::string_view, const hub::EncodedNotice&) override {}
 };
 
 /// 64 events, the longest run, to one reader: parse, count, encode, one write. The argument: the reader's form.

@@ -86,6 +86,7 @@ class CountedReader final : public hub::Reader {
     CountedReader(hub::Shard& shard, UniqueFd fd) : Reader(shard, std::move(fd), hub::Form::ws) {}
     void on_ready(std::uint32_t) override {}
     void on_trouble(hub::Trouble) override { require(false, "a reader is in trouble"); }
+    void on_notice(std::string_view, const hub::EncodedNotice&) override { require(false, "the stream broke"); }
 };
 
 /// Hub, shard and readers, as an app with one loop has them.
