@@ -15,6 +15,7 @@
 
 #include "board/activity_view.h"
 #include "board/cursor.h"
+#include "hub/text_hash.h"
 
 namespace boardbus::hub {
 
@@ -75,10 +76,6 @@ class ActivityRing {
     board::Cursor cursor_of(const KeptEvent& event) const { return {{epoch_, event.pos, event.seq}, event.hash}; }
 
   private:
-    struct TextHash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-    };
     /// Positions of a board's oldest and newest event.
     struct Chain {
         std::uint64_t first;
@@ -93,7 +90,8 @@ class ActivityRing {
     // Bus loop only.
     std::string epoch_;
     std::deque<KeptEvent> events_;  // Bound: bounds_.
-    std::unordered_map<std::string, Chain, TextHash, std::equal_to<>> boards_;  // Bound: boards with an event in the ring.
+    std::unordered_map<std::string, Chain, TextHash, std::equal_to<>>
+        boards_;  // Bound: boards with an event in the ring.
     std::size_t bytes_ = 0;
     std::uint64_t before_ = 0;
     std::uint64_t generation_ = 0;

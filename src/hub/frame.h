@@ -39,8 +39,9 @@ struct EncodedEvent {
 struct Batch {
     std::string bytes;
     std::vector<EncodedEvent> events;
-    Instant arrived;            ///< When the process read the events from the bus.
-    bool for_streams_of_all = true;  ///< False: repairs of boards, which the streams of all boards have been told to miss.
+    Instant arrived;  ///< When the process read the events from the bus.
+    bool for_streams_of_all =
+        true;  ///< False: repairs of boards, which the streams of all boards have been told to miss.
 
     std::string_view text(Slice slice) const { return std::string_view(bytes).substr(slice.at, slice.size); }
 };

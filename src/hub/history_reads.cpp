@@ -43,10 +43,10 @@ void HistoryReads::send_next() {
                 loop.post([this] { send_next(); });
             }
         };
-        std::shared_ptr<HistoryReply> reply(
-            new HistoryReply{
-                .page = fail(Errc::unavailable, "no history"), .asked_at = ring_.last(), .generation = ring_.generation()},
-            release);
+        std::shared_ptr<HistoryReply> reply(new HistoryReply{.page = fail(Errc::unavailable, "no history"),
+                                                             .asked_at = ring_.last(),
+                                                             .generation = ring_.generation()},
+                                            release);
         auto on_done = [this, question, reply](Result<board::HistoryPage> page) mutable {
             reply->page = std::move(page);
             on_page(question, std::move(reply));

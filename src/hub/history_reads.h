@@ -38,6 +38,12 @@ struct HistoryReply {
     std::uint64_t generation = 0;
 };
 
+/// A page as clients get it: each event as it is sent, its count filled in.
+struct PastEvents {
+    board::HistoryPage page;  ///< Of each event only the position counts.
+    std::vector<std::string> events;
+};
+
 /// Whoever keeps it keeps one of the places for pages.
 using SharedReply = std::shared_ptr<const HistoryReply>;
 

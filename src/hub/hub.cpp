@@ -167,8 +167,8 @@ void Hub::show(std::vector<board::ActivityView> activities) {
     if (shown < activities.size()) {
         // The source should have told a break first. Readers hear the truth all the same.
         const board::Position& place = *activities[shown].position;
-        const auto kind = place.epoch == ring_.epoch() ? board::HistoryBreak::Kind::trimmed
-                                                       : board::HistoryBreak::Kind::replaced;
+        const auto kind =
+            place.epoch == ring_.epoch() ? board::HistoryBreak::Kind::trimmed : board::HistoryBreak::Kind::replaced;
         on_break({.kind = kind, .epoch = place.epoch, .last_pos = place.pos - 1});
         activities.erase(activities.begin(), activities.begin() + static_cast<std::ptrdiff_t>(shown));
         on_activities(std::move(activities));
@@ -239,9 +239,8 @@ void Hub::tell(const Notice& notice) {
     const auto encoded = std::make_shared<const EncodedNotice>(encode_notice(notice, encoder_));
     for (std::size_t i = 0; i < found->second.by_shard.size(); ++i) {
         if (found->second.by_shard[i] > 0) {
-            post_in_order(*lanes_[i], 0, [shard = lanes_[i]->shard, board = notice.board, encoded] {
-                shard->tell(board, *encoded);
-            });
+            post_in_order(*lanes_[i], 0,
+                          [shard = lanes_[i]->shard, board = notice.board, encoded] { shard->tell(board, *encoded); });
         }
     }
 }
@@ -272,31 +271,31 @@ void Hub::tell_epoch() {
 }
 
 void Hub::read_past(const Shard& shard, std::string board, std::uint64_t before, std::size_t limit, PastDone done) {
-    bus_loop_.post([this, &loop = shard.loop(), board = std::move(board), before, limit,
-                    done = std::move(done)]() mutable {
-        const auto answer = [&loop](PastDone told, Result<PastEvents> past) {
-            loop.post([told = std::move(told), past = std::move(past)]() mutable { told(std::move(past)); });
-        };
-        if (!reads_.has_room()) {
-            answer(std::move(done), fail(Errc::overloaded, "too many questions to the history"));
-            return;
-        }
-        const HistoryQuestion question{
-            .kind = HistoryQuestion::Kind::board_before, .board = std::move(board), .from = before, .limit = limit};
-        reads_.ask(question, [this, answer, done = std::move(done)](const SharedReply& reply) mutable {
-            if (!reply->page) {
-                answer(std::move(done), std::unexpected(reply->page.error()));
+    bus_loop_.post(
+        [this, &loop = shard.loop(), board = std::move(board), before, limit, done = std::move(done)]() mutable {
+            const auto answer = [&loop](PastDone told, Result<PastEvents> past) {
+                loop.post([told = std::move(told), past = std::move(past)]() mutable { told(std::move(past)); });
+            };
+            if (!reads_.has_room()) {
+                answer(std::move(done), fail(Errc::overloaded, "too many questions to the history"));
                 return;
             }
-            PastEvents past{.page = {reply->page->epoch, {}, reply->page->first, reply->page->last}, .events = {}};
-            for (const board::ActivityView& event : reply->page->events) {
-                fill_count(event, 0);
-                past.events.push_back(json_);
-                past.page.events.push_back({.position = event.position});
-            }
-            answer(std::move(done), std::move(past));
+            const HistoryQuestion question{
+                .kind = HistoryQuestion::Kind::board_before, .board = std::move(board), .from = before, .limit = limit};
+            reads_.ask(question, [this, answer, done = std::move(done)](const SharedReply& reply) mutable {
+                if (!reply->page) {
+                    answer(std::move(done), std::unexpected(reply->page.error()));
+                    return;
+                }
+                PastEvents past{.page = {reply->page->epoch, {}, reply->page->first, reply->page->last}, .events = {}};
+                for (const board::ActivityView& event : reply->page->events) {
+                    fill_count(event, 0);
+                    past.events.push_back(json_);
+                    past.page.events.push_back({.position = event.position});
+                }
+                answer(std::move(done), std::move(past));
+            });
         });
-    });
 }
 
 void Hub::append(std::string& out, Form form, const KeptEvent& event, std::size_t more) {
@@ -413,9 +412,8 @@ bool Hub::is_behind(const Shard& shard) const {
 
 void Hub::post_answer(const Shard& shard, ResumeAnswer answer, std::move_only_function<void(ResumeAnswer)> done) {
     const std::size_t bytes = answer.bytes.size();
-    post_in_order(lane_of(shard), bytes, [answer = std::move(answer), done = std::move(done)]() mutable {
-        done(std::move(answer));
-    });
+    post_in_order(lane_of(shard), bytes,
+                  [answer = std::move(answer), done = std::move(done)]() mutable { done(std::move(answer)); });
 }
 
 }  // namespace boardbus::hub

@@ -29,6 +29,7 @@
 #include "hub/notice.h"
 #include "hub/repairs.h"
 #include "hub/resumes.h"
+#include "hub/text_hash.h"
 #include "telemetry/metrics.h"
 
 namespace boardbus::hub {
@@ -64,10 +65,6 @@ class Hub final : public board::ActivitySink {
 
     /// The last `limit` events of a board below `before`, as they are sent, counts filled in. `done` is called once, on the
     /// loop of `shard`. Errors: unavailable, timeout, overloaded. Thread: that of `shard`.
-    struct PastEvents {
-        board::HistoryPage page;  ///< Of each event only the position counts.
-        std::vector<std::string> events;
-    };
     using PastDone = std::move_only_function<void(Result<PastEvents>)>;
     void read_past(const Shard& shard, std::string board, std::uint64_t before, std::size_t limit, PastDone done);
 
@@ -94,10 +91,6 @@ class Hub final : public board::ActivitySink {
     void end_repair(std::vector<board::ActivityView> waited);
 
   private:
-    struct TextHash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-    };
     /// How many readers a board has; "" are the readers of all boards.
     struct Readers {
         std::array<std::uint32_t, kForms> by_form{};
@@ -159,8 +152,8 @@ class Hub final : public board::ActivitySink {
 
     // Any thread, under the mutex.
     std::mutex reports_mutex_;
-    std::vector<Report> reports_;           // Bound: what the other loops accept and close in one turn of the bus loop.
-    std::vector<ResumeRequest> requests_;   // Bound: one a socket.
+    std::vector<Report> reports_;          // Bound: what the other loops accept and close in one turn of the bus loop.
+    std::vector<ResumeRequest> requests_;  // Bound: one a socket.
 };
 
 }  // namespace boardbus::hub

@@ -211,12 +211,12 @@ void Repairs::tell_gap(const std::string& board, std::uint64_t from, std::uint64
 void Repairs::tell_resync(const std::string& board, std::uint64_t last) {
     const ActivityRing& ring = hub_.ring();
     const std::uint64_t seq = board.empty() ? 0 : last;
-    hub_.tell({.kind = Notice::Kind::resync,
-               .board = board,
-               .epoch = ring.epoch(),
-               .to = last,
-               .cursor = ring.epoch().empty() ? std::string()
-                                              : board::encode_cursor({{ring.epoch(), ring.last(), seq}, 0})});
+    hub_.tell(
+        {.kind = Notice::Kind::resync,
+         .board = board,
+         .epoch = ring.epoch(),
+         .to = last,
+         .cursor = ring.epoch().empty() ? std::string() : board::encode_cursor({{ring.epoch(), ring.last(), seq}, 0})});
 }
 
 void Repairs::cut_the_rest() {

@@ -30,8 +30,8 @@ class Repairs {
     struct Board {
         std::string name;
         std::uint64_t seq = 0;
-        bool anew = false;                   ///< Its readers have to be told to begin anew.
-        std::uint64_t before = UINT64_MAX;   ///< Its history is being read backwards from here.
+        bool anew = false;                  ///< Its readers have to be told to begin anew.
+        std::uint64_t before = UINT64_MAX;  ///< Its history is being read backwards from here.
     };
 
     /// The ring stands behind the break already; it stood at `seen` before. Replaces a repair that is not finished.
@@ -66,10 +66,10 @@ class Repairs {
     // Bus loop only.
     board::HistoryBreak::Kind kind_ = board::HistoryBreak::Kind::replaced;
     bool active_ = false;
-    std::uint64_t run_ = 0;      // Answers to an earlier repair are void.
-    std::uint64_t seen_ = 0;     // Position up to which boards without a known seq have been shown.
-    std::vector<Board> boards_;  // To be asked about. Bound: boards with readers.
-    std::vector<Board> asked_;   // Under way. Bound: kAskedMax.
+    std::uint64_t run_ = 0;                     // Answers to an earlier repair are void.
+    std::uint64_t seen_ = 0;                    // Position up to which boards without a known seq have been shown.
+    std::vector<Board> boards_;                 // To be asked about. Bound: boards with readers.
+    std::vector<Board> asked_;                  // Under way. Bound: kAskedMax.
     std::vector<board::ActivityView> waiting_;  // Bound: kWaitingEvents, kWaitingBytes.
     std::size_t waiting_bytes_ = 0;
     Timer deadline_;

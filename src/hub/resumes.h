@@ -42,14 +42,16 @@ struct ResumePoint {
 };
 
 struct ResumeAnswer {
-    bool joined = false;  ///< The last slice. The hub counts the reader on its boards: it joins them now, or reports a leave.
-    bool failed = false;  ///< The history could not be read for too long: the reader has to come back later.
-    bool recovered = false;            ///< It is behind its cursor, and nothing is missing so far.
-    std::string bytes;                 ///< Notices and events in the reader's form.
-    std::string epoch;                 ///< "": there is no history yet.
-    std::optional<std::uint64_t> seq;  ///< One board: its last event's when the reader asked, if that could be found out.
-    std::string cursor;                ///< Kind::now: the place where it begins. "" when that is not known.
-    ResumePoint next;                  ///< Not joined: what to ask for next.
+    bool joined =
+        false;  ///< The last slice. The hub counts the reader on its boards: it joins them now, or reports a leave.
+    bool failed = false;     ///< The history could not be read for too long: the reader has to come back later.
+    bool recovered = false;  ///< It is behind its cursor, and nothing is missing so far.
+    std::string bytes;       ///< Notices and events in the reader's form.
+    std::string epoch;       ///< "": there is no history yet.
+    std::optional<std::uint64_t>
+        seq;             ///< One board: its last event's when the reader asked, if that could be found out.
+    std::string cursor;  ///< Kind::now: the place where it begins. "" when that is not known.
+    ResumePoint next;    ///< Not joined: what to ask for next.
 };
 
 struct ResumeRequest {

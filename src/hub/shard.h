@@ -22,6 +22,7 @@
 #include "hub/notice.h"
 #include "hub/outbox.h"
 #include "hub/reader.h"
+#include "hub/text_hash.h"
 #include "telemetry/loop_counters.h"
 
 namespace boardbus::hub {
@@ -79,7 +80,7 @@ class Shard final : public TurnEnd {
 
     /// What the sessions of this loop have to know about the process.
     struct Listener {
-        std::function<void(bool live)> on_live;                  ///< Live delivery has been interrupted for a while, or goes on.
+        std::function<void(bool live)> on_live;  ///< Live delivery has been interrupted for a while, or goes on.
         std::function<void(const std::string& epoch)> on_epoch;  ///< The history's.
     };
     void set_listener(Listener listener) { listener_ = std::move(listener); }
@@ -112,10 +113,6 @@ class Shard final : public TurnEnd {
   private:
     friend class Reader;
 
-    struct TextHash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-    };
     using Groups = std::unordered_map<std::string, std::unique_ptr<Group>, TextHash, std::equal_to<>>;
 
     Group& place(Reader& reader, std::string_view board);

@@ -137,23 +137,22 @@ void Edge::publish(const Session& session, board::Publication publication, std::
     ++publishes_;
     const Ticket ticket = ticket_of(session);
     if (&loop_ == &services_.bus_loop) {
-        services_.publisher.publish(std::move(publication), [this, ticket, receipt = std::move(receipt)](
-                                                                board::PublishResult result) {
-            on_published(ticket, std::move(result), receipt.get());
-        });
+        services_.publisher.publish(std::move(publication),
+                                    [this, ticket, receipt = std::move(receipt)](board::PublishResult result) {
+                                        on_published(ticket, std::move(result), receipt.get());
+                                    });
         return;
     }
     // Bound: each session's publishes in flight.
-    services_.bus_loop.post(
-        [this, ticket, publication = std::move(publication), receipt = std::move(receipt)]() mutable {
-            services_.publisher.publish(
-                std::move(publication),
-                [this, ticket, receipt = std::move(receipt)](board::PublishResult result) mutable {
-                    loop_.post([this, ticket, receipt = std::move(receipt), result = std::move(result)]() mutable {
-                        on_published(ticket, std::move(result), receipt.get());
-                    });
+    services_.bus_loop.post([this, ticket, publication = std::move(publication),
+                             receipt = std::move(receipt)]() mutable {
+        services_.publisher.publish(
+            std::move(publication), [this, ticket, receipt = std::move(receipt)](board::PublishResult result) mutable {
+                loop_.post([this, ticket, receipt = std::move(receipt), result = std::move(result)]() mutable {
+                    on_published(ticket, std::move(result), receipt.get());
                 });
-        });
+            });
+    });
 }
 
 void Edge::on_published(Ticket ticket, board::PublishResult result, const Receipt* receipt) {
@@ -194,7 +193,7 @@ void Edge::report_left(const std::vector<std::string>& boards, hub::Form form) {
 
 void Edge::read_past(const Session& session, std::string board, std::uint64_t before, std::size_t limit) {
     services_.hub.read_past(shard_, std::move(board), before, limit,
-                            [this, ticket = ticket_of(session)](Result<hub::Hub::PastEvents> past) {
+                            [this, ticket = ticket_of(session)](Result<hub::PastEvents> past) {
                                 if (Session* waiting = find(ticket)) {
                                     waiting->on_past(std::move(past));
                                 }

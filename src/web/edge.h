@@ -27,30 +27,15 @@
 #include "telemetry/metrics.h"
 #include "web/admission.h"
 #include "web/client_address.h"
+#include "web/edge_services.h"
 #include "web/listener.h"
-#include "web/occupancy.h"
 #include "web/options.h"
-#include "web/pages.h"
 #include "web/rate_limit.h"
-#include "web/readiness.h"
 #include "web/replies.h"
 #include "web/session.h"
 #include "web/ws_deflate.h"
 
 namespace boardbus::web {
-
-/// What all edges of the process share; it outlives them.
-struct EdgeServices {
-    Loop& bus_loop;
-    board::Publisher& publisher;  ///< Used on the bus loop. What it still holds when an edge dies must never be called.
-    hub::Hub& hub;
-    hub::SlowBudget& slow_budget;
-    telemetry::Metrics& metrics;
-    const Readiness& readiness;
-    const Pages& pages;
-    RateLimitStore& rate_limits;
-    Occupancy& occupancy;
-};
 
 /// How the hub makes WebSocket bytes. For the bus loop.
 hub::WsEncoder make_ws_encoder();

@@ -232,8 +232,8 @@ void HttpConnection::on_sweep() {
                 edge_.destroy(*this);
             }
             break;
-        case State::deciding:    // Answered exactly once, and
-        case State::publishing:  // the publisher has a deadline of its own,
+        case State::deciding:     // Answered exactly once, and
+        case State::publishing:   // the publisher has a deadline of its own,
         case State::remembering:  // and so has the history.
         case State::upgrading:
         case State::streaming:

@@ -51,7 +51,7 @@ struct Number {
     }
 };
 
-std::string page_json(std::string_view board, const hub::Hub::PastEvents& past) {
+std::string page_json(std::string_view board, const hub::PastEvents& past) {
     std::string json = R"({"board":)";
     board::json::append_quoted(json, board);
     json += R"(,"epoch":)";
@@ -87,7 +87,8 @@ void HttpConnection::show_history() {
     }
     constexpr auto kSeqMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     Number limit{.name = "limit", .least = 1, .most = kLimitMax, .value = kLimitDefault};
-    Number before{.name = "before_seq", .least = 1, .most = kSeqMax, .value = std::numeric_limits<std::uint64_t>::max()};
+    Number before{
+        .name = "before_seq", .least = 1, .most = kSeqMax, .value = std::numeric_limits<std::uint64_t>::max()};
     const std::string problem = limit.read(query_value(query_, "limit"));
     const std::string other = before.read(query_value(query_, "before_seq"));
     if (!problem.empty() || !other.empty()) {
@@ -101,7 +102,7 @@ void HttpConnection::show_history() {
     edge_.read_past(*this, std::move(*board), before.value, limit.value);
 }
 
-void HttpConnection::on_past(Result<hub::Hub::PastEvents> past) {
+void HttpConnection::on_past(Result<hub::PastEvents> past) {
     if (past) {
         const std::string body = page_json(boards_.front(), *past);
         reply({.body = body});

@@ -31,9 +31,8 @@ struct WsBoards {
     bool asking = false;          ///< The hub is being asked for the first of `joining`.
 
     bool has(std::string_view board) const {
-        return std::ranges::find(joined, board) != joined.end() || std::ranges::any_of(joining, [&](const Joining& one) {
-                   return one.board == board && !one.unwanted;
-               });
+        return std::ranges::find(joined, board) != joined.end() ||
+               std::ranges::any_of(joining, [&](const Joining& one) { return one.board == board && !one.unwanted; });
     }
     bool is_full() const { return joined.size() + joining.size() >= v1::kBoardsMax; }
 };

@@ -48,7 +48,7 @@ class WsSession final : public Session {
     void on_notice(std::string_view board, const hub::EncodedNotice& notice) override;
     void on_published(board::PublishResult result, const Receipt* receipt) override;
     void on_resumed(hub::ResumeAnswer answer) override;
-    void on_past(Result<hub::Hub::PastEvents>) override {}
+    void on_past(Result<hub::PastEvents>) override {}
     void on_live(bool live) override;
     void go_away() override;
 
@@ -86,7 +86,7 @@ class WsSession final : public Session {
     void end_if_done();
 
     std::unique_ptr<std::string>
-        unread_;  // Input behind the message that filled the window or the turn. Bound: one read.
+        unread_;                        // Input behind the message that filled the window or the turn. Bound: one read.
     std::unique_ptr<WsBoards> boards_;  // None for a plain socket that began with its board's next event.
     WsInput input_;
     TokenBucket bucket_;

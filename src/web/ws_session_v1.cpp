@@ -76,12 +76,11 @@ void WsSession::on_live(bool live) {
 void WsSession::on_v1_text(std::string_view text) {
     if (is_limited()) {
         const auto wait = bucket_.wait(*edge_.options().message_rate_limit, edge_.loop().now());
-        send_frame(Opcode::text,
-                   v1::nack_frame({.correlation_id = {},
-                                   .outcome = board::PublishOutcome::rejected,
-                                   .reason = "rate_limited",
-                                   .retry_after = std::chrono::ceil<std::chrono::milliseconds>(wait),
-                                   .detail = {}}));
+        send_frame(Opcode::text, v1::nack_frame({.correlation_id = {},
+                                                 .outcome = board::PublishOutcome::rejected,
+                                                 .reason = "rate_limited",
+                                                 .retry_after = std::chrono::ceil<std::chrono::milliseconds>(wait),
+                                                 .detail = {}}));
     } else if (const auto command = v1::read_command(text)) {
         run(*command);
     } else {

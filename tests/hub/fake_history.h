@@ -131,7 +131,8 @@ class FakeHistory final : public board::ActivityHistory {
 
     void reply(board::HistoryDone done, std::function<board::HistoryPage()> make) {
         ++reads;
-        Result<board::HistoryPage> page = failing ? fail(Errc::unavailable, "test") : Result<board::HistoryPage>(make());
+        Result<board::HistoryPage> page =
+            failing ? fail(Errc::unavailable, "test") : Result<board::HistoryPage>(make());
         if (keeping) {
             kept.push_back([done = std::move(done), page = std::move(page)]() mutable { done(std::move(page)); });
         } else {

@@ -90,8 +90,8 @@ class Follower final : public Reader {
                      .boards = boards_,
                      .point = std::move(point),
                      .slice_bytes = slice_bytes_,
-                     .done = [self = self_, &hub = hub_, &shard = shard(), boards = boards_, form = form()](
-                                 ResumeAnswer answer) {
+                     .done = [self = self_, &hub = hub_, &shard = shard(), boards = boards_,
+                              form = form()](ResumeAnswer answer) {
                          if (*self != nullptr) {
                              (*self)->take(std::move(answer));
                          } else if (answer.joined) {

@@ -45,8 +45,8 @@ class World {
     struct Reading {
         std::unique_ptr<Follower> follower;
         std::string board;
-        std::string epoch;            ///< Of its cursor; "": it had none.
-        std::uint64_t seq = 0;        ///< Of its cursor.
+        std::string epoch;      ///< Of its cursor; "": it had none.
+        std::uint64_t seq = 0;  ///< Of its cursor.
         bool hears_all_from_now = false;
     };
 
@@ -140,7 +140,8 @@ class World {
         Reading reading{.follower = nullptr, .board = board(), .epoch = {}};
         ResumePoint point;
         std::vector<board::ActivityView> known;
-        std::ranges::copy_if(cursors_, std::back_inserter(known), [&](const auto& event) { return event.board == reading.board; });
+        std::ranges::copy_if(cursors_, std::back_inserter(known),
+                             [&](const auto& event) { return event.board == reading.board; });
         if (!known.empty() && pick(0, 3) > 0) {
             const auto& event = known[known.size() - 1 - pick(0, std::min<std::size_t>(known.size() - 1, 30))];
             point = {.kind = Kind::cursor, .after = *board::parse_cursor(event.cursor)};
@@ -148,8 +149,9 @@ class World {
             reading.seq = event.position->seq;
         }
         const bool on_bus_loop = pick(0, 1) == 0;
-        reading.follower = std::make_unique<Follower>(on_bus_loop ? loop_ : other_loop_, on_bus_loop ? here_ : there_, hub_,
-                                                      std::vector<std::string>{reading.board}, point, pick(1, 2'000));
+        reading.follower =
+            std::make_unique<Follower>(on_bus_loop ? loop_ : other_loop_, on_bus_loop ? here_ : there_, hub_,
+                                       std::vector<std::string>{reading.board}, point, pick(1, 2'000));
         readers_.push_back(std::move(reading));
     }
 
@@ -196,9 +198,9 @@ class World {
                 const board::Position& place = *event->position;
                 // A board begins with the number of its place.
                 const bool begins = last == 0 && std::ranges::none_of(cursors_, [&](const board::ActivityView& other) {
-                    return other.board == event->board && other.position->epoch == place.epoch &&
-                           other.position->seq < place.seq;
-                });
+                                        return other.board == event->board && other.position->epoch == place.epoch &&
+                                               other.position->seq < place.seq;
+                                    });
                 if (knows && !begins) {
                     ASSERT_EQ(place.seq, last + 1) << match[5] << " in " << text;
                     ASSERT_TRUE(epoch.empty() || place.epoch == epoch) << text;

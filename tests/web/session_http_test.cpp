@@ -204,7 +204,8 @@ TEST_F(HttpSessionTest, AStreamGoesOnBehindTheEventThatTheClientHasSeen) {
     ask(post(R"({"action":"one"})"));
     ask(post(R"({"action":"two"})"));
     const std::string cursor = history.all.front().cursor;
-    for (const std::string path : {"/sse/activity?token=secret", "/sse/boards/b1?token=secret", "/sse/activity?board=b1&board=x&token=secret"}) {
+    for (const std::string path :
+         {"/sse/activity?token=secret", "/sse/boards/b1?token=secret", "/sse/activity?board=b1&board=x&token=secret"}) {
         Client by_header = connect();
         by_header.send(get(path, "Last-Event-ID: " + cursor + "\r\n"));
         Client by_query = connect();

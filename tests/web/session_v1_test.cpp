@@ -64,25 +64,34 @@ TEST_F(V1SessionTest, AcknowledgesOnlyWhatTheBusHasTaken) {
 TEST_F(V1SessionTest, SaysWhyAMessageWasNotTaken) {
     Client client = open_ready();
     say(client, R"({"action":"","correlation_id":"c1"})");
-    EXPECT_THAT(client.until("}]}"),
-                HasSubstr(R"({"kind":"nack","correlation_id":"c1","outcome":"rejected","reason":"validation_error","retry_after_ms":null,"detail":[)"));
+    EXPECT_THAT(
+        client.until("}]}"),
+        HasSubstr(
+            R"({"kind":"nack","correlation_id":"c1","outcome":"rejected","reason":"validation_error","retry_after_ms":null,"detail":[)"));
     say(client, "[1]");
-    EXPECT_THAT(client.until("}"), HasSubstr(R"({"kind":"nack","correlation_id":null,"outcome":"rejected","reason":"invalid_json")"));
+    EXPECT_THAT(client.until("}"),
+                HasSubstr(R"({"kind":"nack","correlation_id":null,"outcome":"rejected","reason":"invalid_json")"));
     bus.outcome = board::PublishOutcome::unknown;
     say(client, R"({"action":"a","correlation_id":"c2"})");
-    EXPECT_THAT(client.until("}"), MatchesRegex(R"(.*"correlation_id":"c2","outcome":"unknown","reason":"timeout","retry_after_ms":[0-9]+,.*)"));
+    EXPECT_THAT(
+        client.until("}"),
+        MatchesRegex(R"(.*"correlation_id":"c2","outcome":"unknown","reason":"timeout","retry_after_ms":[0-9]+,.*)"));
     bus.outcome = board::PublishOutcome::rejected;
     bus.keeping = true;
     say(client, R"({"action":"a","correlation_id":"c3"})");
     client.now();
     bus.kept.front()({board::PublishOutcome::rejected, "overloaded"});
-    EXPECT_THAT(client.until("}"), MatchesRegex(R"(.*"correlation_id":"c3","outcome":"rejected","reason":"overloaded","retry_after_ms":[0-9]+,.*)"));
+    EXPECT_THAT(
+        client.until("}"),
+        MatchesRegex(
+            R"(.*"correlation_id":"c3","outcome":"rejected","reason":"overloaded","retry_after_ms":[0-9]+,.*)"));
 }
 
 TEST_F(V1SessionTest, IsOnSeveralBoards) {
     Client client = open_ready();
     say(client, R"({"op":"subscribe","board":"b2"})");
-    EXPECT_THAT(client.until("}"), HasSubstr(R"({"kind":"subscribed","board":"b2","epoch":"e1","seq":0,"recovered":false)"));
+    EXPECT_THAT(client.until("}"),
+                HasSubstr(R"({"kind":"subscribed","board":"b2","epoch":"e1","seq":0,"recovered":false)"));
     show("b2", "two");
     EXPECT_THAT(client.until("}"), HasSubstr(R"("action":"two")"));
     say(client, R"({"op":"publish","board":"b3","message":{"action":"three","correlation_id":"c"}})");
@@ -105,8 +114,10 @@ TEST_F(V1SessionTest, RefusesCommandsThatCannotBeCarriedOut) {
         return client.until("}");
     };
 
-    EXPECT_THAT(answer(R"({"op":"fly","board":"x"})"), HasSubstr(R"({"kind":"error","op":"fly","board":"x","reason":"unknown_op"})"));
-    EXPECT_THAT(answer(R"({"op":"subscribe"})"), HasSubstr(R"({"kind":"error","op":"subscribe","board":null,"reason":"invalid_board"})"));
+    EXPECT_THAT(answer(R"({"op":"fly","board":"x"})"),
+                HasSubstr(R"({"kind":"error","op":"fly","board":"x","reason":"unknown_op"})"));
+    EXPECT_THAT(answer(R"({"op":"subscribe"})"),
+                HasSubstr(R"({"kind":"error","op":"subscribe","board":null,"reason":"invalid_board"})"));
     EXPECT_THAT(answer(R"({"op":"subscribe","board":""})"), HasSubstr("invalid_board"));
     EXPECT_THAT(answer(R"({"op":"subscribe","board":"b1"})"), HasSubstr("already_subscribed"));
     EXPECT_THAT(answer(R"({"op":"unsubscribe","board":"b9"})"), HasSubstr("not_subscribed"));
@@ -124,11 +135,13 @@ TEST_F(V1SessionTest, GoesOnBehindACursorPerBoard) {
     const auto other = show("b2", "3");
     show("b2", "4");
     Client client = open_v1("/ws/boards/b1?token=secret&since=" + first.cursor);
-    EXPECT_THAT(client.until(R"("action":"2")"), HasSubstr(R"("kind":"subscribed","board":"b1","epoch":"e1","seq":2,"recovered":true)"));
+    EXPECT_THAT(client.until(R"("action":"2")"),
+                HasSubstr(R"("kind":"subscribed","board":"b1","epoch":"e1","seq":2,"recovered":true)"));
 
     say(client, R"({"op":"subscribe","board":"b2","since":")" + other.cursor + "\"}");
 
-    EXPECT_THAT(client.until(R"("action":"4")"), AllOf(HasSubstr(R"("recovered":true)"), Not(HasSubstr(R"("action":"3")"))));
+    EXPECT_THAT(client.until(R"("action":"4")"),
+                AllOf(HasSubstr(R"("recovered":true)"), Not(HasSubstr(R"("action":"3")"))));
 }
 
 TEST_F(V1SessionTest, APlainSocketGoesOnBehindACursorAndHearsNoWordOfTheProtocol) {
