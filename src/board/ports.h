@@ -38,7 +38,7 @@ enum class PublishOutcome {
 
 struct PublishResult {
     PublishOutcome outcome;
-    std::string reason;  ///< For people; empty when accepted.
+    std::string reason;  ///< For people; empty when accepted. Begins with "overloaded" when waiting helps.
 };
 
 using PublishDone = std::move_only_function<void(PublishResult)>;

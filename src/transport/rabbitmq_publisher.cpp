@@ -195,7 +195,7 @@ void RabbitPublisher::expire() {
         waiting_.pop_front();
         waiting_bytes_ -= waiting.publication.body.size();
         answer(waiting.done, waiting.since, PublishOutcome::rejected,
-               connection_.is_blocked() ? "RabbitMQ is out of memory or disk" : "overloaded");
+               connection_.is_blocked() ? "overloaded: RabbitMQ is out of memory or disk" : "overloaded");
     }
     pump();
     finish_stop_if_idle();

@@ -48,9 +48,9 @@ class SseSession final : public Session {
     void ask_next();
     void send_lines(std::string_view lines);
 
+    bool ending_ = false;  // First: it fits into the end of Session.
     std::unique_ptr<Joining> joining_;
     Instant beat_;  // The last heartbeat or, when ending, since when.
-    bool ending_ = false;
 };
 
 }  // namespace boardbus::web

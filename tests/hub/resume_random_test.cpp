@@ -44,10 +44,11 @@ class World {
   private:
     struct Reading {
         std::unique_ptr<Follower> follower;
-        std::string board;
-        std::string epoch;      ///< Of its cursor; "": it had none.
-        std::uint64_t seq = 0;  ///< Of its cursor.
-        bool hears_all_from_now = false;
+        std::string board;         ///< "": all boards; numbers are positions then.
+        std::string epoch;         ///< Of its cursor; "": it had none.
+        std::uint64_t number = 0;  ///< Of its cursor.
+
+        std::uint64_t number_of(const board::Position& place) const { return board.empty() ? place.pos : place.seq; }
     };
 
     std::uint64_t pick(std::uint64_t least, std::uint64_t most) {
@@ -137,21 +138,26 @@ class World {
     }
 
     void come() {
-        Reading reading{.follower = nullptr, .board = board(), .epoch = {}};
+        Reading reading{.follower = nullptr, .board = pick(0, 3) == 0 ? std::string() : board(), .epoch = {}};
         ResumePoint point;
         std::vector<board::ActivityView> known;
         std::ranges::copy_if(cursors_, std::back_inserter(known),
-                             [&](const auto& event) { return event.board == reading.board; });
+                             [&](const auto& event) { return reading.board.empty() || event.board == reading.board; });
         if (!known.empty() && pick(0, 3) > 0) {
             const auto& event = known[known.size() - 1 - pick(0, std::min<std::size_t>(known.size() - 1, 30))];
             point = {.kind = Kind::cursor, .after = *board::parse_cursor(event.cursor)};
             reading.epoch = event.position->epoch;
-            reading.seq = event.position->seq;
+            reading.number = reading.number_of(*event.position);
         }
         const bool on_bus_loop = pick(0, 1) == 0;
-        reading.follower =
-            std::make_unique<Follower>(on_bus_loop ? loop_ : other_loop_, on_bus_loop ? here_ : there_, hub_,
-                                       std::vector<std::string>{reading.board}, point, pick(1, 2'000));
+        std::vector<std::string> boards;
+        if (!reading.board.empty()) {
+            boards.push_back(reading.board);
+        }
+        // Streams of all boards are server-sent events.
+        const Form form = boards.empty() ? Form::sse_plain : Form::ws;
+        reading.follower = std::make_unique<Follower>(on_bus_loop ? loop_ : other_loop_, on_bus_loop ? here_ : there_,
+                                                      hub_, boards, point, pick(1, 2'000), form);
         readers_.push_back(std::move(reading));
     }
 
@@ -174,10 +180,14 @@ class World {
     enum class Complete { yes, no };
 
     void check(Reading& reading, Complete complete = Complete::yes) {
-        static const std::regex line(R"re("kind":"gap".*"from_seq":(\d+),"to_seq":(\d+)|)re"
-                                     R"re("kind":"resync".*"epoch":"(\w*)","seq":(\d+)|"id":"(event \d+)")re");
+        static const std::regex line(R"re("kind":"gap".*"from_(?:seq|pos)":(\d+),"to_(?:seq|pos)":(\d+)|)re"
+                                     R"re("kind":"resync".*"epoch":"(\w*)","(?:seq|pos)":(\d+)|"id":"(event \d+)")re");
         std::string epoch = reading.epoch;
-        std::uint64_t last = reading.seq;
+        std::uint64_t last = reading.number;
+        if (const auto& answers = reading.follower->answers; epoch.empty() && !answers.empty() && answers.front().seq) {
+            epoch = answers.front().epoch;
+            last = *answers.front().seq;
+        }
         bool knows = !epoch.empty();
         const std::string text = reading.follower->text();
         for (std::sregex_iterator it(text.begin(), text.end(), line), end; it != end; ++it) {
@@ -197,16 +207,16 @@ class World {
                 ASSERT_NE(event, cursors_.end());
                 const board::Position& place = *event->position;
                 // A board begins with the number of its place.
-                const bool begins = last == 0 && std::ranges::none_of(cursors_, [&](const board::ActivityView& other) {
+                const bool begins = !reading.board.empty() && last == 0 && std::ranges::none_of(cursors_, [&](const board::ActivityView& other) {
                                         return other.board == event->board && other.position->epoch == place.epoch &&
                                                other.position->seq < place.seq;
                                     });
                 if (knows && !begins) {
-                    ASSERT_EQ(place.seq, last + 1) << match[5] << " in " << text;
+                    ASSERT_EQ(reading.number_of(place), last + 1) << match[5] << " in " << text;
                     ASSERT_TRUE(epoch.empty() || place.epoch == epoch) << text;
                 }
                 epoch = place.epoch;
-                last = place.seq;
+                last = reading.number_of(place);
                 knows = true;
             }
         }
@@ -216,7 +226,7 @@ class World {
         ASSERT_TRUE(reading.follower->joined);
         if (knows && last != 0) {
             EXPECT_EQ(epoch, history_.epoch) << text;
-            EXPECT_EQ(last, history_.last_of(reading.board)) << text;
+            EXPECT_EQ(last, reading.board.empty() ? history_.pos : history_.last_of(reading.board)) << text;
         }
     }
 
