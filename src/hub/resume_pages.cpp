@@ -119,6 +119,7 @@ void Resumes::take_events(Who who, const SharedReply& shared) {
                 wait_for(std::move(who), event.position->pos - 1);
                 return;
             case Step::ahead:
+                who->shown_seq = at.seq;
                 join(std::move(who), {});  // It, and what follows, is about to be shown.
                 return;
         }
@@ -135,6 +136,7 @@ void Resumes::take_events(Who who, const SharedReply& shared) {
     // A complete page lacks nothing that had been shown when it was asked for.
     const std::uint64_t pos = complete ? std::max(at.pos, reply.asked_at) : at.pos;
     if (pos >= ring.before() && (complete || !who->of_one_board())) {
+        who->shown_seq = at.seq;
         serve_ring(std::move(who), std::min(pos, ring.last()));
     } else if (!who->bytes.empty()) {
         const Cursor after = who->request.point.after;  // Before `who` moves: arguments have no order.

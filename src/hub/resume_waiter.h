@@ -28,7 +28,9 @@ struct Resumes::Waiter {
     std::uint64_t until = 0;            ///< Parked: the position that the process has to come to.
     std::uint64_t until_in = 0;         ///< The ring's generation of `until`.
     int tries = 0;
-    std::optional<std::uint64_t> seq;
+    std::optional<std::uint64_t> seq;  ///< What it is told: the board's last that was given out.
+    std::optional<std::uint64_t>
+        shown_seq;  ///< The board's last that the process has shown, if no event in the ring says it.
     std::string bytes;
     SharedReply reply;
 

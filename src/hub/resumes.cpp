@@ -231,6 +231,7 @@ void Resumes::join_now(Who who, std::optional<std::uint64_t> seq, std::string cu
         }
     }
     who->seq = seq;
+    who->shown_seq = seq;
     join(std::move(who), {.cursor = std::move(cursor)});
 }
 
@@ -353,7 +354,7 @@ void Resumes::next_slice(Who who, const Cursor& next) {
 }
 
 void Resumes::join(Who who, ResumeAnswer reply) {
-    hub_.count_in(*who->request.shard, who->request.boards, who->request.form, who->seq);
+    hub_.count_in(*who->request.shard, who->request.boards, who->request.form, who->shown_seq);
     reply.joined = true;
     answer(std::move(who), std::move(reply));
 }

@@ -370,6 +370,19 @@ TEST_F(ResumeTest, ATrimmedLogIsMendedFromTheBoardsHistory) {
     EXPECT_THAT(all->heard(), ElementsAre("1", "gap 2-5", "6"));
 }
 
+TEST_F(ResumeTest, WhatWasOnItsWayWhenAReaderCameBackIsMendedToo) {
+    const auto events = past("b", 3);
+    history.add("b", "on its way 4");
+    history.add("b", "on its way 5");
+    const auto board = follow({"b"}, events[0].cursor);
+    turns();
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("b2", "b3", "on its way 4", "on its way 5"));
+}
+
 TEST_F(ResumeTest, WhatABoardsHistoryHasLostIsAGap) {
     const auto board = follow({"b"});
     turns();
