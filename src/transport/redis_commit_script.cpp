@@ -196,34 +196,44 @@ return redis.call('SET', KEYS[1], ARGV[1], 'EX', 60)
 constexpr std::string_view kProbeMark = "0000000000000000 probe";
 
 // KEYS: 1 state, 2 log, 3 boards. ARGV: 1 prefix of the boards' streams. Answers how many events went.
+// Nothing goes when twice the memory of the whole history would not be enough: then it is not what fills Redis. Boards keep their numbers
+// as long as there are events that can go instead.
 constexpr std::string_view kMakeRoomScript = R"lua(#!lua flags=allow-oom
 local function share(count)
   return math.ceil(count / 8)
 end
+local function number_in(text, name)
+  return tonumber(string.match(text, name .. ':(%d+)'))
+end
 local length = redis.call('XLEN', KEYS[2])
-local gone = redis.call('XTRIM', KEYS[2], 'MAXLEN', length - share(length))
 local kept = tonumber(redis.call('HGET', KEYS[1], 'kept') or 0)
-local goal = kept - share(kept)
-local before = kept
-for i = 1, 1000 do
-  local board = kept > goal and redis.call('ZRANGE', KEYS[3], 0, 0)[1]
-  if not board then
+local info, bytes = redis.pcall('INFO', 'memory'), redis.pcall('MEMORY', 'USAGE', KEYS[2], 'SAMPLES', 20)
+if type(info) == 'string' and type(bytes) == 'number' then
+  local missing = number_in(info, 'used_memory') - number_in(info, 'maxmemory')
+  if missing > 2 * bytes * (1 + kept / math.max(length, 1)) then
+    return 0
+  end
+end
+local gone = redis.call('XTRIM', KEYS[2], 'MAXLEN', length - share(length))
+local before, goal = kept, kept - share(kept)
+local boards = redis.call('ZRANGE', KEYS[3], 0, 999)
+for _, board in ipairs(boards) do
+  if kept <= goal then
     break
   end
   local stream = ARGV[1] .. board
   local count = redis.call('XLEN', stream)
-  if count > 2 * (kept - goal) then
-    kept = kept - redis.call('XTRIM', stream, 'MAXLEN', count - (kept - goal))
-    break
+  kept = kept - redis.call('XTRIM', stream, 'MAXLEN', math.max(0, count - (kept - goal)))
+end
+if gone + before - kept == 0 then
+  for _, board in ipairs(boards) do
+    redis.call('UNLINK', ARGV[1] .. board)
+    redis.call('HDEL', KEYS[1], 'seq:' .. board)
+    redis.call('ZREM', KEYS[3], board)
   end
-  kept = kept - count
-  redis.call('UNLINK', stream)
-  redis.call('HDEL', KEYS[1], 'seq:' .. board)
-  redis.call('ZREM', KEYS[3], board)
+  return #boards
 end
-if kept ~= before then
-  redis.call('HSET', KEYS[1], 'kept', math.max(kept, 0))
-end
+redis.call('HSET', KEYS[1], 'kept', kept)
 return gone + before - kept
 )lua";
 

@@ -31,8 +31,8 @@ class RedisCommitScript {
     /// A harmless write under the same rules as a commit: refused whenever that would be refused, by permissions too.
     void add_probe(RedisCommands& commands) const;
 
-    /// Drops the oldest eighth of the log and the boards that were idle longest, at most an eighth of all their events; allowed when
-    /// memory is full. Answers how many events went.
+    /// Drops the oldest eighth of the log, and as many events of the boards that were idle longest; allowed when memory is full. Answers
+    /// how many events went: none when the history is not what fills Redis.
     void add_make_room(RedisCommands& commands) const;
 
   private:

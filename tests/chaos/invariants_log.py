@@ -144,10 +144,11 @@ def _old_events_without_resync(model, meaning) -> list:
                 if step["op"] in ("resync", "sub.open") and (step["op"] == "resync" or not step.get("since")):
                     old = None
                 elif step["op"] == "recv" and "pos" in step:
-                    if old is not None:
+                    rolled_back = meaning[step["epoch"], step["pos"]] != step["id"]
+                    if old is not None and not rolled_back:  # Two of one lost line follow each other before it is lost.
                         problems.append(f"{reader.name} on {board}: {step['key']} after the rolled back {old}, without resync")
                         old = None
-                    if meaning[step["epoch"], step["pos"]] != step["id"]:
+                    if rolled_back:
                         old = step["key"]
     return problems
 

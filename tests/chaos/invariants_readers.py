@@ -44,7 +44,7 @@ def _steps_by_one(reader, board, steps, model, untold) -> list:
         elif step["op"] == "resync":
             epoch, last = step.get("epoch"), step.get("seq")
         elif step["op"] == "recv" and "seq" in step:
-            if last is not None and step["epoch"] != epoch:
+            if last is not None and epoch and step["epoch"] != epoch:  # Before the first event there is no history, and no epoch.
                 untold.append(f"{reader.name} on {board}: epoch {step['epoch']} after {epoch} without a resync ({step['key']})")
             elif last is not None and step["seq"] != last + 1 and not _jump(model, step, last):
                 problems.append(f"{reader.name} on {board}: seq {step['seq']} after {last} ({step['key']})")

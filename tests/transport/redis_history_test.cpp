@@ -190,8 +190,22 @@ TEST_F(LiveHistory, WithTheHistoryFullMemoryMakesRoom) {
     }
 
     EXPECT_THAT(statuses, ElementsAre(Status::fresh)) << details_;
-    EXPECT_LT(after("b", 0, 1).first, 41U);
-    EXPECT_GT(after("b", 0, 1).first, 1U);
+    const auto page = after("b", 0, 1);
+    EXPECT_LT(page.first, 41U);
+    EXPECT_GT(page.first, 1U);
+    EXPECT_EQ(page.last, 41U) << "the board goes on counting";
+}
+
+TEST_F(LiveHistory, KeepsTheHistoryWhenSomebodyElseFillsTheMemory) {
+    bring_up();
+    add("b", 20);
+    client_->call({"SET", "of somebody else", std::string(4 << 20, 'x')});
+    client_->call({"CONFIG", "SET", "maxmemory", "1mb"});
+
+    EXPECT_THAT(commit({request("after")}), ElementsAre(Status::unavailable));
+    EXPECT_NE(details_.find("OOM"), std::string::npos) << details_;
+
+    EXPECT_THAT(after("b", 0).events, SizeIs(20));
 }
 
 TEST_F(LiveHistory, SurvivesKeysOfOtherTypesInItsPlaces) {
