@@ -23,9 +23,6 @@ struct ActivityView {
     std::optional<WallTime> published_at;  ///< The event's timestamp, when it is one.
     std::optional<Position> position;      ///< Nothing: another implementation published it.
     std::string cursor;                    ///< Of the event, as it stands in `json`; empty without a position.
-    /// Shown before under another position: a failover forgot it, and it was committed again. It belongs to the history, but no
-    /// reader who was there needs it twice. Set by the feed.
-    bool repeated = false;
     std::size_t count_at = 0;  ///< Where in `json` the value of active_connections stands: replace these bytes.
     std::size_t count_length = 0;
 

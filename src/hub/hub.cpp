@@ -153,11 +153,9 @@ void Hub::show(std::vector<board::ActivityView> activities) {
             }
             break;
         }
-        if (!activity.repeated) {
-            add_event(*batch, activity);
-            if (activity.published_at) {
-                metrics_.latency(telemetry::Stage::received, now - *activity.published_at);
-            }
+        add_event(*batch, activity);
+        if (activity.published_at) {
+            metrics_.latency(telemetry::Stage::received, now - *activity.published_at);
         }
         if (place) {
             ring_.push(std::move(activity));

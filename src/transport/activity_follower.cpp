@@ -207,7 +207,6 @@ Ask ActivityFollower::drain() {
 
 void ActivityFollower::show(ActivityView event) {
     pos_ = event.position->pos;
-    event.repeated = shown_.shown_before(event.id);
     shown_.add(pos_, event.id);
     out_.push_back(std::move(event));
 }
@@ -221,13 +220,8 @@ void ActivityFollower::hand_out() {
 void ActivityFollower::break_off(HistoryBreak::Kind kind, std::uint64_t last_pos) {
     hand_out();
     pos_ = last_pos;
-    if (kind == HistoryBreak::Kind::replaced) {
-        shown_.begin_history();
-        ++counts_.replaced;
-    } else {
-        shown_.forget_places();
-        ++counts_.trimmed;
-    }
+    shown_.forget_places();
+    ++(kind == HistoryBreak::Kind::replaced ? counts_.replaced : counts_.trimmed);
     sink_.on_break({.kind = kind, .epoch = epoch_, .last_pos = last_pos});
 }
 

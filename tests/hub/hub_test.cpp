@@ -111,17 +111,6 @@ TEST_F(HubTest, NoClientTextStartsALineOrAnEventOfItsOwn) {
     EXPECT_EQ(out, "00000020\r\nid: 1 2\nevent: a  b c\ndata: {}\n\n\r\n");
 }
 
-TEST_F(HubTest, LeavesOutWhatWasShownBeforeAFailover) {
-    const auto one = reader("b");
-    auto first = *board::parse_activity(activity("b", "x"));
-    first.repeated = true;
-
-    hub.on_activities({first, *board::parse_activity(activity("b", "y"))});
-    turn();
-
-    EXPECT_EQ(one->read(), "T" + activity("b", "y", 1));
-}
-
 TEST_F(HubTest, KeepsTheOthersInPlaceWhenAReaderLeaves) {
     std::vector<std::unique_ptr<TestReader>> readers;
     for (int i = 0; i < 10; ++i) {
