@@ -248,7 +248,7 @@ class World {
     unsigned epochs_ = 1;
 };
 
-TEST(ResumeInAnyOrder, NothingIsLostNothingComesTwiceAndGapsAreSaid) {
+TEST(TimedResumeInAnyOrder, NothingIsLostNothingComesTwiceAndGapsAreSaid) {
     for (unsigned seed = 1; seed <= 300; ++seed) {
         SCOPED_TRACE(seed);
         World(seed).run(400);

@@ -319,7 +319,10 @@ TEST_F(HttpSessionTest, RefusesAStreamWithoutToken) {
     EXPECT_THAT(ask(get("/sse/activity")), AllOf(HasSubstr(" 401 "), HasSubstr(R"({"detail":")")));
 }
 
-TEST_F(HttpSessionTest, HeartbeatsAQuietStreamOnly) {
+// These wait for real time: they run after the others.
+using TimedHttpSessionTest = HttpSessionTest;
+
+TEST_F(TimedHttpSessionTest, HeartbeatsAQuietStreamOnly) {
     options.sse_heartbeat = std::chrono::seconds(0);
     Client stream = connect();
     stream.send(get("/sse/activity?token=secret"));
@@ -327,7 +330,7 @@ TEST_F(HttpSessionTest, HeartbeatsAQuietStreamOnly) {
     EXPECT_THAT(stream.until("{}\n\n"), HasSubstr("event: heartbeat\ndata: {}\n\n"));
 }
 
-TEST_F(HttpSessionTest, SaysTimeoutToARequestThatDoesNotEnd) {
+TEST_F(TimedHttpSessionTest, SaysTimeoutToARequestThatDoesNotEnd) {
     options.header_timeout = std::chrono::seconds(0);
     Client client = connect();
     client.send("GET / HTTP/1.1\r\nHost");

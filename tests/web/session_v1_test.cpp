@@ -175,7 +175,10 @@ TEST_F(V1SessionTest, ABreakIsToldToThoseWhoAskedAndClosesThoseWhoDidNot) {
     EXPECT_EQ(hub.websockets("b1"), 2U);
 }
 
-TEST_F(V1SessionTest, HearsOfAnInterruptionThatLasts) {
+// These wait for real time: they run after the others.
+using TimedV1SessionTest = V1SessionTest;
+
+TEST_F(TimedV1SessionTest, HearsOfAnInterruptionThatLasts) {
     Client client = open_ready();
     Client plain = open_ws();
     hub.on_live(false);

@@ -213,7 +213,10 @@ TEST_F(WsSessionTest, ClosesAReaderThatDoesNotKeepUpWith1013AndServesTheOthers) 
     EXPECT_LE(slow_budget.used(), 512U << 10U);
 }
 
-TEST_F(WsSessionTest, PingsAQuietSocketAndKeepsItWhileItAnswers) {
+// These wait for real time: they run after the others.
+using TimedWsSessionTest = WsSessionTest;
+
+TEST_F(TimedWsSessionTest, PingsAQuietSocketAndKeepsItWhileItAnswers) {
     options.ping_interval = std::chrono::seconds(0);
     Client client = open_ws();
 
@@ -226,7 +229,7 @@ TEST_F(WsSessionTest, PingsAQuietSocketAndKeepsItWhileItAnswers) {
     EXPECT_EQ(edge().session_count(), 1U);
 }
 
-TEST_F(WsSessionTest, DropsASocketThatDoesNotAnswerThePing) {
+TEST_F(TimedWsSessionTest, DropsASocketThatDoesNotAnswerThePing) {
     options.ping_interval = std::chrono::seconds(0);
     options.pong_timeout = std::chrono::seconds(0);
     Client client = open_ws();
@@ -235,7 +238,7 @@ TEST_F(WsSessionTest, DropsASocketThatDoesNotAnswerThePing) {
     EXPECT_EQ(edge().counters().pings_unanswered.get(), 1U);
 }
 
-TEST_F(WsSessionTest, KeepsASocketWhoseInputWeHoldBackThoughItsPongIsNotRead) {
+TEST_F(TimedWsSessionTest, KeepsASocketWhoseInputWeHoldBackThoughItsPongIsNotRead) {
     options.ping_interval = std::chrono::seconds(0);
     options.pong_timeout = std::chrono::seconds(0);
     bus.keeping = true;
