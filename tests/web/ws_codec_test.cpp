@@ -33,6 +33,21 @@ TEST(WsInput, ReadsTheMaskedHelloOfRfc6455Section5_7) {
     EXPECT_THAT(events("\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58"s), ElementsAre("text Hello"));
 }
 
+TEST(WsInput, ReadsAServersFramesForAClient) {
+    constexpr WsRules kServers{.message_bytes_max = 100'000, .sender = Sender::server};
+    std::string stream;
+    append_frame(stream, Opcode::text, "unmasked");
+    append_frame(stream, Opcode::text, std::string(200, 'x'));
+    append_frame(stream, Opcode::ping, "");
+    stream += "\x01\x02in\x80\x04 two"s;
+    append_close(stream, 4401, "token");
+
+    EXPECT_THAT(events(stream, kServers), ElementsAre("text unmasked", "text " + std::string(200, 'x'), "ping ",
+                                                      "text in two", "close 4401 token"));
+    EXPECT_THAT(events(client_frame(0x81, "masked"), kServers), ElementsAre("failure 1002"));
+    EXPECT_THAT(events(stream), ElementsAre("failure 1002"));
+}
+
 TEST(WsInput, HandsOutAWholeFrameFromTheCallersBytes) {
     WsInput input;
     auto stream = client_frame(0x81, "zero copies");
