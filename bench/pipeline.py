@@ -50,7 +50,7 @@ class NotMeasured(Exception):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./dev bench pipeline", description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5, help="runs of boardbus and of the floor for each scenario (default 5)")
     parser.add_argument("--seconds", type=float, default=10, help="measured time of a run (default 10)")
     parser.add_argument("--warmup", type=float, default=2, help="time before it (default 2)")
@@ -194,7 +194,7 @@ def facts(options, brokers, load_before: str) -> str:
         "boardbus": f"{said(str(options.build / 'boardbus'), 'version').removeprefix('boardbus ')}, {said('git', 'rev-parse', '--short', 'HEAD')}{changed}",
         "Runs": f"{options.pairs} pairs for each row, {options.seconds:g} s each after {options.warmup:g} s, "
                 f"{options.window} events on their way at saturation",
-        "Command": f"`{shlex.join(['./dev', 'bench', *sys.argv[1:]])}`",
+        "Command": f"`{shlex.join(['./dev', 'bench', 'pipeline', *sys.argv[1:]])}`",
         "Date": datetime.date.today().isoformat(),
     }.items())
 
@@ -203,7 +203,7 @@ def write_result(options, brokers, results, load_before: str) -> None:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(
         "# The pipeline beside its floor\n\n"
-        "Written by `./dev bench`; bench/README.md says what the numbers mean. Each cell: the median and, in brackets, the lowest and the\n"
+        "Written by `./dev bench pipeline`; bench/README.md says what the numbers mean. Each cell: the median and, in brackets, the lowest and the\n"
         "highest run; the last column: the same of the quotients of neighbouring runs.\n\n"
         f"{table(results)}\n\n{facts(options, brokers, load_before)}\n")
     print(f"written: {RESULT.relative_to(ROOT)}")

@@ -27,7 +27,6 @@
 #include "transport/amqp_channel.h"
 #include "transport/amqp_confirm_channel.h"
 #include "transport/redis_connection.h"
-#include "transport/redis_feed.h"
 
 namespace boardbus::bench {
 namespace {
@@ -220,19 +219,16 @@ class Mover final : private transport::AmqpConnectionOwner,
     transport::RedisConnection redis_;
 };
 
-class Floor final : private board::ActivitySink, private TurnEnd {
+class Floor final : private transport::RedisOwner, private TurnEnd {
   public:
     Floor(Loop& loop, const Options& options, const transport::AmqpUrl& broker, const transport::RedisUrl& redis)
-        : loop_(loop),
-          options_(options),
-          feed_(loop, redis_options(redis), std::string(kChannel), *this,
-                [this](const Result<void>& live) { on_feed(live); }) {
+        : loop_(loop), options_(options), subscription_(loop, *this, redis_options(redis)) {
         // Before the connections: what the window lets through leaves in the same turn.
         loop_.add_turn_end(*this);
         const std::string queue = "bench.floor." + options.queue;
         mover_ = std::make_unique<Mover>(loop, progress_, broker, redis, options, queue);
         writer_ = std::make_unique<Writer>(loop, progress_, broker, options, queue);
-        feed_.start();
+        subscription_.start();
     }
     Floor(const Floor&) = delete;
     Floor& operator=(const Floor&) = delete;
@@ -272,7 +268,7 @@ class Floor final : private board::ActivitySink, private TurnEnd {
         }
     }
 
-    bool is_ready() const { return feed_.is_live() && mover_->is_ready() && writer_->is_ready(); }
+    bool is_ready() const { return subscribed_ && mover_->is_ready() && writer_->is_ready(); }
 
     void publish(Instant due) {
         if (log_->full()) {
@@ -282,9 +278,17 @@ class Floor final : private board::ActivitySink, private TurnEnd {
         writer_->publish(log_->publish(due));
     }
 
-    void on_activities(const std::vector<std::string_view>& activities) override {
+    void on_redis_up() override {
+        subscription_.send(transport::RedisCommands().add({"SUBSCRIBE", kChannel}),
+                           [this](const auto& replies) { subscribed_ = replies.has_value(); });
+    }
+
+    void on_redis_down(const Error& error) override { progress_.failure = "redis subscription: " + error.detail; }
+
+    void on_redis_messages(const std::vector<transport::RedisReply>& messages) override {
         const Instant now = steady_clock::now();
-        for (const std::string_view activity : activities) {
+        for (const transport::RedisReply& message : messages) {
+            const std::string_view activity = transport::text_of(*message->element[2]);
             if (const auto number = log_ ? number_in(activity) : std::nullopt) {
                 seen_ += log_->arrive(0, *number, now) ? 1 : 0;
             }
@@ -303,12 +307,6 @@ class Floor final : private board::ActivitySink, private TurnEnd {
         }
     }
 
-    void on_feed(const Result<void>& live) {
-        if (!live) {
-            progress_.failure = "redis feed: " + live.error().detail;
-        }
-    }
-
     // Constant after construction.
     Loop& loop_;
     const Options options_;
@@ -318,7 +316,8 @@ class Floor final : private board::ActivitySink, private TurnEnd {
     Span span_;
     std::unique_ptr<EventLog> log_;
     std::uint64_t seen_ = 0;
-    transport::RedisFeed feed_;
+    bool subscribed_ = false;
+    transport::RedisConnection subscription_;
     std::unique_ptr<Mover> mover_;
     std::unique_ptr<Writer> writer_;
 };

@@ -5,7 +5,8 @@
 
 Unit tests are the programs DIR/*_test (GoogleTest). Of their suites, Timed* wait for real seconds and run after the others; Live*
 need a broker and run with the system tests. Whole-process
-tests are tests/system (pytest), against DIR/boardbus-faults. --no-brokers leaves out what needs RabbitMQ or Redis and counts it as
+tests are tests/system (pytest), against DIR/boardbus-faults. The tests of the chaos programs (tests/chaos, without brokers) run with the
+unit tests. --no-brokers leaves out what needs RabbitMQ or Redis and counts it as
 skipped. -k chooses system tests by name and leaves the unit tests out.
 SPDX-License-Identifier: Apache-2.0
 """
@@ -52,6 +53,15 @@ def run_units(build, reports, totals, suites):
     print(f"unit tests {suites}: {time.monotonic() - begin:.1f} s", flush=True)
 
 
+def run_chaos_units(reports, totals):
+    report = reports / "chaos.xml"
+    code = subprocess.run([sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "tests/chaos"], cwd=ROOT).returncode
+    before = totals["failed"]
+    count(report, totals)
+    if code != 0 and totals["failed"] == before:
+        totals["failed"] += 1
+
+
 def run_system(build, reports, totals, options):
     report = reports / "system.xml"
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junitxml={report}", "tests/system"]
@@ -88,6 +98,7 @@ def main():
         if not options.system_only and not options.k:
             run_units(build, reports, totals, "-Live*:Timed*")
             run_units(build, reports, totals, "Timed*")
+            run_chaos_units(reports, totals)
         run_system(build, reports, totals, options)
     print(f"\n{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped", flush=True)
     return 1 if totals["failed"] or not totals["passed"] else 0

@@ -65,6 +65,9 @@ class Loop {
     /// Forgets `fd`. Its watcher is not called again, not even for an event that this turn has already read.
     void remove(int fd, Watcher& watcher);
 
+    /// Lets `next` watch `fd` in the place of `old`, which is not called again. Errors: as add().
+    void replace(int fd, std::uint32_t events, Watcher& old, Watcher& next);
+
     /// Runs `task` on the loop in the next turn, in the order of posting. Thread: any.
     /// Bound: none here; who posts bounds what he has posted (windows, one task per batch).
     void post(Task task);
@@ -84,6 +87,7 @@ class Loop {
     using TimerKey = std::pair<Instant, std::uint64_t>;
 
     int wait_ms(std::chrono::milliseconds longest) const;
+    void forget_ready(const Watcher& watcher);
     void run_posted();
     void run_due_timers();
 
@@ -92,6 +96,7 @@ class Loop {
     UniqueFd wakeup_;
     std::vector<epoll_event> ready_;
     std::size_t ready_count_ = 0;
+    std::size_t ready_at_ = 0;  // The one that is being called.
     std::map<TimerKey, class Timer*> timers_;
     std::uint64_t next_timer_ = 0;
     std::vector<TurnEnd*> turn_ends_;
@@ -99,8 +104,9 @@ class Loop {
     bool again_ = false;
     bool stopped_ = false;
 
-    // Any thread, under the mutex.
-    std::mutex posted_mutex_;
+    // Any thread, under the mutex. On a cache line of their own: whoever posts must not take away what the loop reads
+    // for each event.
+    alignas(64) std::mutex posted_mutex_;
     std::vector<Task> posted_;
 };
 

@@ -41,13 +41,13 @@ std::string random_uuid() {
     static constexpr char kHex[] = "0123456789abcdef";
     const std::array<std::uint64_t, 2> words{(random_u64() & ~0xF000ULL) | 0x4000ULL,
                                              (random_u64() & ~(3ULL << 62)) | (2ULL << 62)};
-    std::string text;
-    text.reserve(36);
+    std::string text(36, '-');
+    std::size_t at = 0;
     for (int nibble = 0; nibble < 32; ++nibble) {
         if (nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20) {
-            text += '-';
+            ++at;
         }
-        text += kHex[words[static_cast<std::size_t>(nibble / 16)] >> (60 - 4 * (nibble % 16)) & 15];
+        text[at++] = kHex[words[static_cast<std::size_t>(nibble / 16)] >> (60 - 4 * (nibble % 16)) & 15];
     }
     return text;
 }

@@ -1,29 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/trace_context.h"
 
-#include <algorithm>
-#include <array>
+#include <charconv>
 #include <cstdio>
 
 #include "base/random.h"
 
 namespace boardbus {
+namespace {
 
-std::string new_traceparent() {
+/// Lower-case digits only, as the format has them.
+template <typename Number>
+bool read_hex(std::string_view digits, Number& number) {
+    const bool has_capitals = digits.find_first_of("ABCDEF") != digits.npos;
+    const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
+    return !has_capitals && code == std::errc() && end == digits.data() + digits.size();
+}
+
+}  // namespace
+
+std::optional<TraceContext> parse_traceparent(std::string_view text) {
+    constexpr std::string_view kShape = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00";
+    if (text.size() != kShape.size() || !text.starts_with("00-") || text[35] != '-' || text[52] != '-') {
+        return std::nullopt;
+    }
+    TraceContext context;
+    std::uint8_t flags = 0;
+    if (!read_hex(text.substr(3, 16), context.trace_id[0]) || !read_hex(text.substr(19, 16), context.trace_id[1]) ||
+        !read_hex(text.substr(36, 16), context.span_id) || !read_hex(text.substr(53), flags)) {
+        return std::nullopt;
+    }
+    if ((context.trace_id[0] == 0 && context.trace_id[1] == 0) || context.span_id == 0) {
+        return std::nullopt;
+    }
+    context.sampled = (flags & 1U) != 0;
+    return context;
+}
+
+std::string to_traceparent(const TraceContext& context) {
     std::array<char, 56> text{};
-    // An id of zeros only would be invalid; one in 2^64 is, so its last bit is set.
-    std::snprintf(text.data(), text.size(), "00-%016lx%016lx-%016lx-00", random_u64(), random_u64() | 1U,
-                  random_u64() | 1U);
+    std::snprintf(text.data(), text.size(), "00-%016lx%016lx-%016lx-%02x", context.trace_id[0], context.trace_id[1],
+                  context.span_id, context.sampled ? 1U : 0U);
     return text.data();
 }
 
+TraceContext next_span(const std::optional<TraceContext>& parent) {
+    // An id of zeros only would be invalid; one in 2^64 is, so its last bit is set.
+    const std::uint64_t span_id = random_u64() | 1U;
+    if (parent) {
+        return {.trace_id = parent->trace_id, .span_id = span_id, .sampled = parent->sampled};
+    }
+    return {.trace_id = {random_u64(), random_u64() | 1U}, .span_id = span_id, .sampled = true};
+}
+
+std::string new_traceparent() {
+    TraceContext context = next_span(std::nullopt);
+    context.sampled = false;
+    return to_traceparent(context);
+}
+
 bool is_traceparent(std::string_view text) {
-    constexpr std::string_view kShape = "00-00000000000000000000000000000000-0000000000000000-00";
-    const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-    return text.size() == kShape.size() && text.starts_with("00-") &&
-           std::ranges::equal(text, kShape, [&](char c, char shape) { return shape == '-' ? c == '-' : is_hex(c); }) &&
-           text.substr(3, 32).find_first_not_of('0') != text.npos &&
-           text.substr(36, 16).find_first_not_of('0') != text.npos;
+    return parse_traceparent(text).has_value();
 }
 
 }  // namespace boardbus

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board/activity.h"
 
-#include <openssl/evp.h>
-
-#include <array>
+#include <charconv>
 #include <cstdint>
-#include <cstring>
-#include <memory>
 #include <optional>
 
+#include "base/digest.h"
 #include "board/json.h"
 
 namespace boardbus::board {
@@ -20,6 +17,10 @@ struct Members {
     std::optional<json::Value> action;
     std::optional<json::Value> timestamp;
     std::optional<json::Value> active_connections;
+    std::optional<json::Value> epoch;
+    std::optional<json::Value> pos;
+    std::optional<json::Value> seq;
+    std::optional<json::Value> cursor;
 
     void keep(const json::Member& member) {
         if (member.name == "id") {
@@ -32,12 +33,44 @@ struct Members {
             timestamp = member.value;
         } else if (member.name == "active_connections") {
             active_connections = member.value;
+        } else if (member.name == "epoch") {
+            epoch = member.value;
+        } else if (member.name == "pos") {
+            pos = member.value;
+        } else if (member.name == "seq") {
+            seq = member.value;
+        } else if (member.name == "cursor") {
+            cursor = member.value;
         }
     }
 };
 
 bool read_text(const std::optional<json::Value>& value, std::string& text) {
     return value && value->type == json::Type::string && json::append_decoded(text, value->text);
+}
+
+/// A whole number from 1, as we write it.
+bool read_count(const std::optional<json::Value>& value, std::uint64_t& number) {
+    if (!value || value->type != json::Type::number) {
+        return false;
+    }
+    const char* const end = value->text.data() + value->text.size();
+    const auto [stopped, error] = std::from_chars(value->text.data(), end, number);
+    return error == std::errc() && stopped == end && number > 0;
+}
+
+void read_position(const Members& members, ActivityView& view) {
+    Position position;
+    std::string cursor;
+    if (!read_text(members.epoch, position.epoch) || !read_count(members.pos, position.pos) ||
+        !read_count(members.seq, position.seq) || !read_text(members.cursor, cursor)) {
+        return;
+    }
+    const auto meant = parse_cursor(cursor);
+    if (meant && meant->position == position && meant->event_hash == event_hash(view.id)) {
+        view.position = std::move(position);
+        view.cursor = std::move(cursor);
+    }
 }
 
 Result<ActivityView> read_line(std::string line) {
@@ -58,6 +91,7 @@ Result<ActivityView> read_line(std::string line) {
         // Escapes are never needed in a time; one that has them is not measured.
         view.published_at = parse_iso_8601(members.timestamp->text.substr(1, members.timestamp->text.size() - 2));
     }
+    read_position(members, view);
     if (members.active_connections) {
         view.count_at = static_cast<std::size_t>(members.active_connections->text.data() - view.json.data());
         view.count_length = members.active_connections->text.size();
@@ -71,43 +105,16 @@ Result<ActivityView> read_line(std::string line) {
     return view;
 }
 
-/// SHA-256 of several texts, each behind its length.
-class Digest {
-  public:
-    Digest() : context_(EVP_MD_CTX_new()) {
-        // Fetched once: looking up the algorithm costs more than hashing 200 bytes.
-        static const EVP_MD* const kSha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-        EVP_DigestInit_ex2(context_.get(), kSha256, nullptr);
+void append_length(std::string& out, std::uint64_t length) {
+    for (int shift = 0; shift < 64; shift += 8) {
+        out += static_cast<char>(length >> shift & 0xFF);
     }
+}
 
-    void add(std::string_view text) {
-        add_length(text.size());
-        EVP_DigestUpdate(context_.get(), text.data(), text.size());
-    }
-
-    /// A length that no text has.
-    void add_nothing() { add_length(UINT64_MAX); }
-
-    std::array<unsigned char, EVP_MAX_MD_SIZE> finish() {
-        std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
-        EVP_DigestFinal_ex(context_.get(), bytes.data(), nullptr);
-        return bytes;
-    }
-
-  private:
-    void add_length(std::uint64_t length) {
-        std::array<unsigned char, 8> bytes{};
-        for (std::size_t i = 0; i < bytes.size(); ++i) {
-            bytes[i] = static_cast<unsigned char>(length >> (8 * i));
-        }
-        EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
-    }
-
-    struct Free {
-        void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-    };
-    std::unique_ptr<EVP_MD_CTX, Free> context_;
-};
+void append_behind_length(std::string& out, std::string_view text) {
+    append_length(out, text.size());
+    out += text;
+}
 
 }  // namespace
 
@@ -133,6 +140,24 @@ std::string encode_activity(const Envelope& envelope) {
     return json;
 }
 
+std::string place_activity(std::string_view activity, const Position& position, std::string_view event_id) {
+    const std::string pos = std::to_string(position.pos);
+    const std::string seq = std::to_string(position.seq);
+    std::string json;
+    json.reserve(activity.size() + 128);
+    json += activity.substr(0, activity.size() - 1);  // Without its last brace.
+    json += ",\"epoch\":\"";
+    json += position.epoch;
+    json += "\",\"pos\":";
+    json += pos;
+    json += ",\"seq\":";
+    json += seq;
+    json += ",\"cursor\":\"";
+    json += encode_cursor({position, event_hash(event_id)});
+    json += "\"}";
+    return json;
+}
+
 Result<ActivityView> parse_activity(std::string_view text) {
     const bool one_line = text.find('\n') == std::string_view::npos && text.find('\r') == std::string_view::npos;
     if (one_line) {
@@ -147,21 +172,24 @@ Result<ActivityView> parse_activity(std::string_view text) {
 }
 
 std::string fingerprint(const Envelope& envelope) {
-    Digest digest;
-    digest.add(envelope.board_id);
-    digest.add(envelope.message.action);
-    digest.add(envelope.message.user);
-    digest.add(envelope.message.payload);
-    if (envelope.message.message) {
-        digest.add(*envelope.message.message);
+    const BoardMessage& message = envelope.message;
+    std::string bytes;
+    bytes.reserve(5 * sizeof(std::uint64_t) + envelope.board_id.size() + message.action.size() + message.user.size() +
+                  message.payload.size() + (message.message ? message.message->size() : 0));
+    append_behind_length(bytes, envelope.board_id);
+    append_behind_length(bytes, message.action);
+    append_behind_length(bytes, message.user);
+    append_behind_length(bytes, message.payload);
+    if (message.message) {
+        append_behind_length(bytes, *message.message);
     } else {
-        digest.add_nothing();
+        append_length(bytes, UINT64_MAX);  // A length that no text has.
     }
-    const auto bytes = digest.finish();
+    const auto digest = sha256(bytes);
     std::string hex(32, '0');
     for (std::size_t i = 0; i < hex.size() / 2; ++i) {
-        hex[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[bytes[i] & 0x0F];
+        hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 0x0F];
     }
     return hex;
 }

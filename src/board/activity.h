@@ -5,13 +5,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
-#include <optional>
 #include <string>
 #include <string_view>
 
-#include "base/clock.h"
 #include "base/result.h"
+#include "board/activity_view.h"
 #include "board/envelope.h"
 
 namespace boardbus::board {
@@ -19,21 +17,12 @@ namespace boardbus::board {
 /// The ActivityEvent as JSON on one line, active_connections 0. Spec: CONTRACT §2.
 std::string encode_activity(const Envelope& envelope);
 
-/// What an app needs to know about an event to deliver it.
-struct ActivityView {
-    std::string json;  ///< The event on one line, all members as they came; active_connections added when missing.
-    std::string id;    ///< Decoded, as board and action: may hold any character, line ends included.
-    std::string board;
-    std::string action;
-    std::optional<WallTime> published_at;  ///< The event's timestamp, when it is one.
-    std::size_t count_at = 0;  ///< Where in `json` the value of active_connections stands: replace these bytes.
-    std::size_t count_length = 0;
+/// The event with its place: `activity` (as encode_activity() makes it) and the members epoch, pos, seq and cursor at its end.
+/// The commit script of Redis does the same in its language.
+std::string place_activity(std::string_view activity, const Position& position, std::string_view event_id);
 
-    std::string_view before_count() const { return std::string_view(json).substr(0, count_at); }
-    std::string_view after_count() const { return std::string_view(json).substr(count_at + count_length); }
-};
-
-/// Reads what arrived on the channel, also from another implementation.
+/// Reads what arrived on the channel, also from another implementation. A position is read only when all of its members are there,
+/// of the right form and of one mind; otherwise they are members like any other.
 /// Errors: invalid: no JSON object, or id, board, action are no strings.
 Result<ActivityView> parse_activity(std::string_view text);
 

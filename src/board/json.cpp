@@ -2,11 +2,11 @@
 #include "board/json.h"
 
 #include <array>
-#include <bit>
 #include <cassert>
 #include <cstring>
 
 #include "base/utf8.h"
+#include "board/json_plain.h"
 
 namespace boardbus::board::json {
 namespace {
@@ -16,9 +16,6 @@ constexpr const char* kCutShort = "the text ends too early";
 
 /// A container in one level of an envelope is the deepest that we ask for.
 constexpr int kStackMax = kDepthMax + 8;
-
-constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
-constexpr std::uint64_t kHighs = 0x8080808080808080ULL;
 
 bool is_space(char byte) {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
@@ -30,31 +27,6 @@ bool is_digit(char byte) {
 
 bool is_hex(char byte) {
     return is_digit(byte) || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'f');
-}
-
-/// The first byte of [at, end) that ends the plain part of a string (quote, backslash, control character), or a place
-/// at most seven bytes before it. `high` collects the top bits of the bytes passed: non-zero when one was not ASCII.
-const char* skip_plain_words(const char* at, const char* end, std::uint64_t& high) {
-    for (; end - at >= 8; at += 8) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, at, 8);
-        if constexpr (std::endian::native == std::endian::big) {
-            word = std::byteswap(word);
-        }
-        // The classic "has a zero byte" and "has a byte below n": the lowest bit found is exact, those above it may be
-        // not.
-        const std::uint64_t quote = word ^ (kOnes * '"');
-        const std::uint64_t slash = word ^ (kOnes * '\\');
-        const std::uint64_t found =
-            (((quote - kOnes) & ~quote) | ((slash - kOnes) & ~slash) | ((word - kOnes * 0x20) & ~word)) & kHighs;
-        if (found != 0) {
-            const int bits = std::countr_zero(found) & ~7;
-            high |= word & kHighs & ((std::uint64_t{1} << bits) - 1);
-            return at + bits / 8;
-        }
-        high |= word & kHighs;
-    }
-    return at;
 }
 
 /// The closing quote of the valid string that begins at `at`.

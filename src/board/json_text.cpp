@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "board/json_plain.h"
+
 namespace boardbus::board::json {
 namespace {
 
@@ -85,6 +87,13 @@ constexpr std::array<bool, 256> kLookAt = [] {
     return look;
 }();
 
+/// How many bytes at the beginning of `text` can stand in a JSON string as they are; there may be more.
+std::size_t plain_prefix(std::string_view text) {
+    std::uint64_t high = 0;
+    const char* const end = skip_plain_words(text.data(), text.data() + text.size(), high);
+    return high == 0 ? static_cast<std::size_t>(end - text.data()) : 0;
+}
+
 void append_control(std::string& out, char byte) {
     constexpr std::string_view kLetters = "btn?fr";  // 0x08 to 0x0D, of which 0x0B has no short form.
     if (byte >= 0x08 && byte <= 0x0D && byte != 0x0B) {
@@ -129,7 +138,7 @@ std::optional<std::string> decode_string(std::string_view quoted) {
 void append_quoted(std::string& out, std::string_view text) {
     out += '"';
     std::size_t run = 0;
-    for (std::size_t at = 0; at < text.size(); ++at) {
+    for (std::size_t at = plain_prefix(text); at < text.size(); ++at) {
         if (!kLookAt[static_cast<unsigned char>(text[at])]) {
             continue;
         }

@@ -15,6 +15,8 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/trace_context.h"
+#include "board/activity_ports.h"
 
 namespace boardbus::board {
 
@@ -52,11 +54,12 @@ class Publisher {
 
 /// One message as the queue handed it over.
 struct Delivery {
-    std::uint64_t tag = 0;         ///< Names it towards its source, in rising order.
-    std::string body;              ///< Whatever bytes the queue held.
-    std::string message_id;        ///< The AMQP property; may be empty.
-    std::int64_t retry_count = 0;  ///< x-retry-count: below 0 or no number counts as 0.
-    bool redelivered = false;      ///< Handed out before, perhaps to a worker that died of it.
+    std::uint64_t tag = 0;              ///< Names it towards its source, in rising order.
+    std::string body;                   ///< Whatever bytes the queue held.
+    std::string message_id;             ///< The AMQP property; may be empty.
+    std::int64_t retry_count = 0;       ///< x-retry-count: below 0 or no number counts as 0.
+    bool redelivered = false;           ///< Handed out before, perhaps to a worker that died of it.
+    std::optional<TraceContext> trace;  ///< Of who published it; none: not said, or nobody traces here.
 };
 
 /// What is to become of a delivery.
@@ -119,7 +122,7 @@ struct CommitResult {
         unavailable,  ///< Nobody's fault: the bus is away, loading, read-only, full. Not known to be published.
     };
     Status status = Status::unavailable;
-    std::string detail;
+    std::string detail;  ///< Why not; duplicate: what the bus noted when it published the event.
 };
 
 /// The step that makes an event happen: dedupe and publish, atomically.
@@ -142,16 +145,6 @@ class ActivityBus {
 
   protected:
     ~ActivityBus() = default;
-};
-
-/// Who shows events to readers. Implemented by the hub.
-class ActivitySink {
-  public:
-    /// Events in the order of the channel, as JSON. The views live until the call returns.
-    virtual void on_activities(const std::vector<std::string_view>& activities) = 0;
-
-  protected:
-    ~ActivitySink() = default;
 };
 
 }  // namespace boardbus::board

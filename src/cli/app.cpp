@@ -2,7 +2,7 @@
 //
 // Main thread = loop 0 = bus loop. Start: everything is built, then listens, then the bus connects: so /healthz answers and /readyz says
 // `starting` while brokers are away. Stop: readiness fails first, sessions end (1001), outstanding publishes are answered, the bus
-// says goodbye, the loops end.
+// says goodbye, the last traces leave, the loops end.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <memory>
@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/process.h"
 #include "cli/redis_rate_limits.h"
+#include "cli/tracing.h"
 #include "hub/hub.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -48,14 +49,20 @@ class App {
           options_(with_file_limit(config.web, files_)),
           signals_(bus_loop_, [this] { stop(); }),
           hub_(bus_loop_, web::make_ws_encoder(), metrics_),
-          bus_(config.event_transport == EventTransport::memory ? make_memory_bus(bus_loop_, hub_, metrics_, config)
-                                                                : make_broker_bus(bus_loop_, hub_, metrics_, config)),
+          tracing_(bus_loop_, metrics_, config, "app"),
+          bus_(config.event_transport == EventTransport::memory
+                   ? make_memory_bus(bus_loop_, hub_, metrics_, tracing_, config)
+                   : make_broker_bus(bus_loop_, hub_, metrics_, config)),
           slow_budget_(options_.slow_consumer_bytes, options_.slow_consumer_total_bytes),
           grace_(bus_loop_, [this] { give_up(); }),
           pages_(options_),
           occupancy_{web::Places(files_ - std::min(files_ / 2, kFileReserve)), web::Places(options_.max_connections)},
-          services_{bus_loop_, bus_->publisher(),    hub_,      slow_budget_, metrics_, readiness_,
-                    pages_,    share_limits(config), occupancy_} {
+          services_{bus_loop_, tracing_.traced_publisher(bus_->publisher()),
+                    hub_,      slow_budget_,
+                    metrics_,  readiness_,
+                    pages_,    share_limits(config),
+                    occupancy_} {
+        hub_.set_history(bus_->history());
         const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
         const std::size_t loops = config.threads == 0 ? cores : config.threads;
         edges_.push_back(std::make_unique<web::Edge>(bus_loop_, options_, services_));
@@ -120,6 +127,7 @@ class App {
         metrics_.ready(false);
         edges_draining_ = edges_.size();
         grace_.start(options_.shutdown_grace);
+        stop_due_ = bus_loop_.now() + options_.shutdown_grace;
         // A quarter of the grace is left for the bus and for the end of the process.
         const auto grace = std::chrono::milliseconds(options_.shutdown_grace) * 3 / 4;
         for (auto& edge : edges_) {
@@ -132,8 +140,10 @@ class App {
     void edge_drained() {
         if (--edges_draining_ == 0) {
             bus_->stop([this] {
-                telemetry::log(Level::info, "stopped");
-                bus_loop_.stop();
+                tracing_.stop(flush_time(stop_due_ - bus_loop_.now()), [this] {
+                    telemetry::log(Level::info, "stopped");
+                    bus_loop_.stop();
+                });
             });
         }
     }
@@ -150,6 +160,7 @@ class App {
     Loop bus_loop_;
     StopSignals signals_;
     hub::Hub hub_;
+    Tracing tracing_;
     std::unique_ptr<AppBus> bus_;
     hub::SlowBudget slow_budget_;
     Timer grace_;
@@ -165,6 +176,7 @@ class App {
     // Bus loop only.
     std::size_t edges_draining_ = 0;
     bool stopping_ = false;
+    Instant stop_due_{};
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "board/ports.h"
 #include "cli/config.h"
+#include "cli/tracing.h"
 #include "telemetry/metrics.h"
 
 namespace boardbus::cli {
@@ -18,6 +19,9 @@ class AppBus {
 
     virtual board::Publisher& publisher() = 0;
 
+    /// What happened lately. Bus loop only.
+    virtual board::ActivityHistory& history() = 0;
+
     /// Begins to work; tells each time whether messages can be published and events are seen.
     virtual void start(std::function<void(bool usable)> on_usable) = 0;
 
@@ -25,9 +29,10 @@ class AppBus {
     virtual void stop(Task done) = 0;
 };
 
-/// The whole pipeline in this process, forgotten at its end.
+/// The whole pipeline in this process, forgotten at its end. Deliveries are traced here; publications are the app's to trace, whatever
+/// the bus.
 std::unique_ptr<AppBus> make_memory_bus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics,
-                                        const Config& config);
+                                        Tracing& tracing, const Config& config);
 
 /// RabbitMQ to publish, Redis to see what the workers made of it.
 std::unique_ptr<AppBus> make_broker_bus(Loop& loop, board::ActivitySink& sink, telemetry::Metrics& metrics,

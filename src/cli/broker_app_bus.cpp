@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "board/lanes.h"
 #include "cli/app_bus.h"
 #include "cli/broker_options.h"
 #include "telemetry/log.h"
@@ -17,15 +18,16 @@ class BrokerAppBus final : public AppBus {
         : metrics_(metrics),
           publisher_(loop, metrics,
                      {.connection = amqp_options(config, "boardbus app: publisher"),
-                      .topology = board::make_topology(config.rabbitmq.topology),
+                      .lanes = board::make_lanes(config.rabbitmq.topology, config.rabbitmq.lanes),
                       .timeout = config.publish.timeout,
                       .window = config.publish.window,
                       .queue_bytes = config.publish.queue_bytes},
                      [this](bool) { tell(); }),
-          feed_(loop, redis_options(config), config.redis.activity_channel, sink,
+          feed_(loop, redis_options(config), config.redis.activity_channel, sink, metrics,
                 [this](const Result<void>& live) { on_feed(live); }) {}
 
     board::Publisher& publisher() override { return publisher_; }
+    board::ActivityHistory& history() override { return feed_.history(); }
 
     void start(std::function<void(bool)> on_usable) override {
         on_usable_ = std::move(on_usable);

@@ -20,6 +20,10 @@ transport::RedisOptions redis_options(const Config& config) {
             .reconnect_max = config.web.reconnect_max_delay};
 }
 
+transport::HistoryBounds history_bounds(const Config& config) {
+    return {.size = config.history.size, .board_size = config.history.board_size, .age = config.history.ttl};
+}
+
 transport::RedisOptions rate_limit_options(const Config& config) {
     transport::RedisOptions options = redis_options(config);
     options.url = config.rate_limit_redis.value();

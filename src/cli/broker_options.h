@@ -6,6 +6,7 @@
 
 #include "cli/config.h"
 #include "transport/amqp_connection.h"
+#include "transport/history_bounds.h"
 #include "transport/redis_connection.h"
 
 namespace boardbus::cli {
@@ -14,6 +15,8 @@ namespace boardbus::cli {
 transport::AmqpOptions amqp_options(const Config& config, std::string name);
 
 transport::RedisOptions redis_options(const Config& config);
+
+transport::HistoryBounds history_bounds(const Config& config);
 
 /// Of the Redis that counts requests, which has the same certificates. Only when there is one.
 transport::RedisOptions rate_limit_options(const Config& config);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "board/retry_policy.h"
@@ -25,6 +26,7 @@ enum class EventTransport { rabbitmq, memory };
 struct RabbitMqConfig {
     std::vector<transport::AmqpUrl> urls;  ///< At least one.
     board::TopologyOptions topology;
+    std::size_t lanes = 1;
     board::RetryPolicy retry;
     std::uint16_t prefetch = 0;
     transport::TlsOptions tls;
@@ -41,6 +43,8 @@ struct RedisConfig {
     std::string activity_channel;
     std::string idempotency_prefix;
     std::chrono::seconds idempotency_ttl{};  ///< Never 0: what is unset is computed from the retry policy.
+    std::int64_t wait_replicas = 0;
+    std::chrono::milliseconds wait_timeout{};
     transport::TlsOptions tls;
 };
 
@@ -52,6 +56,8 @@ struct WorkerConfig {
 
 struct TelemetryConfig {
     std::string service_name;
+    std::optional<transport::HttpUrl> otlp_endpoint;  ///< None: no traces.
+    std::vector<std::pair<std::string, std::string>> otlp_headers;
     telemetry::Level log_level = telemetry::Level::info;
     std::optional<telemetry::LogFormat> log_format;  ///< None: text on a terminal, else JSON.
 };

@@ -119,11 +119,6 @@ void warn_about_values(const LoadedConfig& loaded, Command command, std::vector<
     if (command == Command::app && loaded.config.web.token == web::kDefaultToken) {
         warnings.push_back("ADVANCED_REALTIME_TOKEN is the default that everybody knows; set your own");
     }
-    for (const auto& setting : loaded.settings) {
-        if (setting.option->built == Built::not_yet && setting.text != setting.option->value) {
-            warnings.push_back(described(setting) + " has no effect yet");
-        }
-    }
 }
 
 }  // namespace

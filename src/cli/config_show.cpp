@@ -111,7 +111,7 @@ std::string options_as_markdown() {
         }
         out += "| `" + variable_of(option) + "` | `" + flag_of(option) + "` | " +
                markdown_cell(markdown_default(option)) + " | " + markdown_cell(allowed_words(option)) + " | " +
-               markdown_cell(option.help) + (option.built == Built::not_yet ? " No effect yet." : "") + " |\n";
+               markdown_cell(option.help) + " |\n";
     }
     return out;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "board/lanes.h"
 #include "cli/broker_options.h"
 #include "cli/commands.h"
 #include "cli/options_table_rules.h"
@@ -53,7 +54,8 @@ std::string body_of(const DeadLetter& letter) {
 class Run {
   public:
     explicit Run(const Config& config)
-        : dlq_(loop_, amqp_options(config, "boardbus dlq"), board::make_topology(config.rabbitmq.topology)) {}
+        : dlq_(loop_, amqp_options(config, "boardbus dlq"),
+               board::make_lanes(config.rabbitmq.topology, config.rabbitmq.lanes)) {}
 
     int go(const DlqOptions& options) {
         switch (options.action) {

@@ -90,19 +90,20 @@ std::vector<Option> telemetry_options() {
              std::vector<std::pair<std::string_view, LogFormat>>{{"text", LogFormat::text}, {"json", LogFormat::json}}),
          "", "Form of the log's lines.", kBoth, "text on a terminal, else json"},
         {"Telemetry", "TELEMETRY_ENABLED", boolean(at(&Config::web, &web::Options::telemetry_enabled)), "true",
-         "Serve the metrics.", kBoth},
-        {"Telemetry",
-         "TELEMETRY_SERVICE_NAME",
-         text(at(&Config::telemetry, &TelemetryConfig::service_name), kLine, is_plain_text),
-         "advanced-realtime",
-         "Name of this service in traces.",
-         kBoth,
-         {},
-         {},
-         Secret::no,
-         Built::not_yet},
+         "Serve the metrics and export traces.", kBoth},
+        {"Telemetry", "TELEMETRY_SERVICE_NAME",
+         text(at(&Config::telemetry, &TelemetryConfig::service_name), kLine, is_plain_text), "advanced-realtime",
+         "Name of this service in traces.", kBoth},
         {"Telemetry", "METRICS_PATH", metrics_path(), "/metrics", "Path of the metrics.", kBoth},
-        {"Telemetry", "OTEL_EXPORTER_OTLP_ENDPOINT", only(""), "", "Collector that traces are sent to.", kBoth, "off"},
+        {"Telemetry",
+         "OTEL_EXPORTER_OTLP_ENDPOINT",
+         otlp_endpoint(),
+         "",
+         "Collector that traces are sent to, by OTLP over HTTP: a base URL, /v1/traces is added.",
+         kBoth,
+         "off",
+         {},
+         Secret::url},
         {"Telemetry",
          "OTEL_EXPORTER_OTLP_HEADERS",
          otlp_headers(),
@@ -111,18 +112,21 @@ std::vector<Option> telemetry_options() {
          kBoth,
          "none",
          {},
-         Secret::whole,
-         Built::not_yet},
+         Secret::whole},
     };
 }
 
 /// What does not parse may have its password anywhere, so nothing of it is shown once it holds an '@'.
 std::string shown_urls(std::string_view text) {
+    if (transport::parse_redis_url(text)) {
+        return transport::mask_url(text);  // It may name several sentinels, with commas between them.
+    }
     const auto items = parse_list(text);
-    const bool good =
-        items && std::ranges::all_of(*items, [](const std::string& item) {
-            return transport::parse_amqp_urls(item).has_value() || transport::parse_redis_url(item).has_value();
-        });
+    const bool good = items && std::ranges::all_of(*items, [](const std::string& item) {
+                          return transport::parse_amqp_urls(item).has_value() ||
+                                 transport::parse_redis_url(item).has_value() ||
+                                 transport::parse_http_url(item).has_value();
+                      });
     return good || !text.contains('@') ? transport::mask_url(text) : "***";
 }
 
@@ -139,8 +143,8 @@ std::vector<Option> all_options() {
 }  // namespace
 
 const std::vector<Option>& options_table() {
-    static const std::vector<Option> table = all_options();
-    return table;
+    static const std::vector<Option> kTable = all_options();
+    return kTable;
 }
 
 std::string variable_of(const Option& option) {

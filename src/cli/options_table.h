@@ -21,8 +21,6 @@ enum class Command : unsigned { app = 1, worker = 2, demo = 4, dlq = 8, health =
 /// What is not shown: nothing, the whole value, or the password inside a URL.
 enum class Secret { no, whole, url };
 
-enum class Built { yes, not_yet };
-
 /// Why a value is not accepted: empty means "it is not what is allowed", else the reason.
 using Complaint = std::optional<std::string>;
 
@@ -42,7 +40,6 @@ struct Option {
     std::string_view unset_means{};  ///< Not empty: a blank value is allowed and means this.
     std::string_view unit{};
     Secret secret = Secret::no;
-    Built built = Built::yes;  ///< not_yet: accepted, but without effect; setting it warns.
 };
 
 inline constexpr std::string_view kVariablePrefix = "ADVANCED_";

@@ -58,10 +58,7 @@ Complaint add_amqp_url(const std::string& item, std::vector<transport::AmqpUrl>&
 }
 
 Rule redis_url() {
-    return {"a redis:// or rediss:// URL", [](Config& config, std::string_view text) -> Complaint {
-                if (text.starts_with("redis+sentinel://")) {
-                    return "redis+sentinel:// is not supported yet";
-                }
+    return {"a redis://, rediss:// or redis+sentinel:// URL", [](Config& config, std::string_view text) -> Complaint {
                 auto url = transport::parse_redis_url(text);
                 if (!url) {
                     return reason(url.error());
@@ -137,18 +134,6 @@ Rule metrics_path() {
                                return c == '/' || (is_header_name({&c, 1}) && c != '%' && c != '#');
                            });
                 });
-}
-
-Rule otlp_headers() {
-    return {"key=value, comma-separated", [](Config&, std::string_view text) -> Complaint {
-                const auto items = parse_list(text);
-                const bool good = items && std::ranges::all_of(*items, [](const std::string& item) {
-                                      const auto equals = item.find('=');
-                                      return equals != item.npos && is_header_name(item.substr(0, equals)) &&
-                                             is_header_value(item.substr(equals + 1));
-                                  });
-                return good ? kFine : kNotAllowed;
-            }};
 }
 
 Rule only(std::string_view value) {

@@ -22,7 +22,8 @@ Complaint add_proxy(const std::string& item, std::vector<web::Cidr>& field);
 Rule redis_url();
 Rule rate_limit_storage();
 Rule metrics_path();
-/// Checked only: nothing is exported yet.
+Rule otlp_endpoint();
+/// Values are percent-decoded. Spec: OpenTelemetry Protocol Exporter, "Specifying headers via environment variables".
 Rule otlp_headers();
 
 /// For what is not built yet: only `value` is accepted, and what else is documented is told to be not supported yet.

@@ -10,11 +10,11 @@
 #include "cli/broker_options.h"
 #include "cli/commands.h"
 #include "cli/process.h"
+#include "cli/tracing.h"
+#include "cli/worker_lanes.h"
 #include "hub/hub.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
-#include "transport/delivery_pump.h"
-#include "transport/rabbitmq_consumer.h"
 #include "transport/redis_bus.h"
 #include "web/edge.h"
 
@@ -45,21 +45,17 @@ class Worker {
         : files_(raise_file_limit()),
           options_(admin_options(config)),
           signals_(loop_, [this] { stop(); }),
+          tracing_(loop_, metrics_, config, "worker"),
           bus_(loop_,
                {.redis = redis_options(config),
                 .prefix = config.redis.idempotency_prefix,
                 .ttl = config.redis.idempotency_ttl,
-                .channel = config.redis.activity_channel},
+                .channel = config.redis.activity_channel,
+                .history = history_bounds(config),
+                .wait_replicas = config.redis.wait_replicas,
+                .wait_timeout = config.redis.wait_timeout},
                [this](const Result<void>& up) { on_redis(up); }),
-          consumer_(loop_, metrics_,
-                    {.connection = amqp_options(config, "boardbus worker: consumer"),
-                     .topology = board::make_topology(config.rabbitmq.topology),
-                     .prefetch = config.rabbitmq.prefetch},
-                    [this](bool) { look(); }),
-          pump_(
-              loop_, bus_, consumer_, metrics_,
-              {.retry = config.rabbitmq.retry,
-               .on_outage = config.worker.pause_on_outage ? transport::OnOutage::pause : transport::OnOutage::charge}),
+          lanes_(loop_, metrics_, bus_, tracing_, config, [this] { look(); }),
           look_timer_(loop_, [this] { look(); }),
           grace_(loop_, [this] { loop_.stop(); }),
           hub_(loop_, web::make_ws_encoder(), metrics_),
@@ -83,8 +79,7 @@ class Worker {
 
     void run() {
         bus_.start();
-        consumer_.connect();
-        pump_.start();
+        lanes_.start();
         look();
         loop_.run();
     }
@@ -103,7 +98,7 @@ class Worker {
     /// Ready: deliveries can come and Redis takes writes. A standby of the single active consumer is ready, too.
     void look() {
         look_timer_.start(std::chrono::milliseconds(500));
-        const bool usable = !stopping_ && consumer_.is_open() && bus_.is_up() && !pump_.holding();
+        const bool usable = !stopping_ && bus_.is_up() && lanes_.usable();
         if (std::exchange(usable_, usable) == usable) {
             return;
         }
@@ -119,8 +114,9 @@ class Worker {
         stopping_ = true;
         look();
         grace_.start(options_.shutdown_grace);
-        pump_.stop([this] {
-            consumer_.stop([this] {
+        stop_due_ = loop_.now() + options_.shutdown_grace;
+        lanes_.stop([this] {
+            tracing_.stop(flush_time(stop_due_ - loop_.now()), [this] {
                 edge_.drain(std::chrono::milliseconds(100), [this] {
                     telemetry::log(Level::info, "stopped");
                     loop_.stop();
@@ -136,9 +132,9 @@ class Worker {
     Loop loop_;
     StopSignals signals_;
     web::Readiness readiness_;
+    Tracing tracing_;
     transport::RedisBus bus_;
-    transport::RabbitConsumer consumer_;
-    transport::DeliveryPump pump_;
+    WorkerLanes lanes_;
     Timer look_timer_;
     Timer grace_;
     NoPublisher publisher_;
@@ -153,6 +149,7 @@ class Worker {
     // Loop only.
     bool usable_ = false;
     bool stopping_ = false;
+    Instant stop_due_{};
 };
 
 }  // namespace

@@ -20,12 +20,56 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
     out += '\n';
 }
 
+/// Puts the frame of a chunk around what stands in `out` from `content` on, behind ten bytes left for it.
+void close_chunk(std::string& out, std::size_t begin, std::size_t content) {
+    const std::size_t size = out.size() - content;
+    out += "\r\n";
+    // The size stands before the event and is known after it: eight digits, leading zeros are allowed (RFC 9112 §7.1).
+    for (std::size_t digit = 8, rest = size; digit > 0; rest /= 16) {
+        out[begin + --digit] = "0123456789abcdef"[rest % 16];
+    }
+}
+
+constexpr std::string_view kChunkHead = "00000000\r\n";
+
 }  // namespace
 
-SseSlices append_sse(std::string& out, std::string_view id, std::string_view event, std::string_view data) {
-    // The size stands before the event and is known after it: eight digits, leading zeros are allowed (RFC 9112 §7.1).
+void append_event(std::string& out, Form form, const WsEncoder& encoder, const EventText& event) {
+    switch (form) {
+        case Form::ws:
+        case Form::ws_deflate:
+            encoder.text(event.json, out);
+            break;
+        case Form::sse_chunked:
+            append_sse(out, event.id, event.name, event.json);
+            break;
+        case Form::sse_plain: {
+            std::string chunk;
+            const SseSlices slices = append_sse(chunk, event.id, event.name, event.json);
+            out.append(chunk, slices.plain.at, slices.plain.size);
+            break;
+        }
+        case Form::none:
+            break;
+    }
+}
+
+void append_sse_lines(std::string& out, Form form, std::string_view lines) {
     const std::size_t begin = out.size();
-    out += "00000000\r\n";
+    if (form == Form::sse_chunked) {
+        out += kChunkHead;
+    }
+    const std::size_t content = out.size();
+    out += lines;
+    out += '\n';
+    if (form == Form::sse_chunked) {
+        close_chunk(out, begin, content);
+    }
+}
+
+SseSlices append_sse(std::string& out, std::string_view id, std::string_view event, std::string_view data) {
+    const std::size_t begin = out.size();
+    out += kChunkHead;
     const std::size_t content = out.size();
     append_field(out, "id: ", id);
     append_field(out, "event: ", event);
@@ -33,10 +77,7 @@ SseSlices append_sse(std::string& out, std::string_view id, std::string_view eve
     out += data;
     out += "\n\n";
     const std::size_t size = out.size() - content;
-    out += "\r\n";
-    for (std::size_t digit = 8, rest = size; digit > 0; rest /= 16) {
-        out[begin + --digit] = "0123456789abcdef"[rest % 16];
-    }
+    close_chunk(out, begin, content);
     return {.chunk = {begin, out.size() - begin}, .plain = {content, size}};
 }
 

@@ -40,6 +40,8 @@ struct Batch {
     std::string bytes;
     std::vector<EncodedEvent> events;
     Instant arrived;  ///< When the process read the events from the bus.
+    bool for_streams_of_all =
+        true;  ///< False: repairs of boards, which the streams of all boards have been told to miss.
 
     std::string_view text(Slice slice) const { return std::string_view(bytes).substr(slice.at, slice.size); }
 };
@@ -49,6 +51,19 @@ struct SseSlices {
     Slice chunk;
     Slice plain;
 };
+
+/// An event in words, before it takes a form.
+struct EventText {
+    std::string_view id;  ///< SSE only, as `name`.
+    std::string_view name;
+    std::string_view json;
+};
+
+/// Appends one event in the form of one reader; never compressed, which no reader may insist on.
+void append_event(std::string& out, Form form, const WsEncoder& encoder, const EventText& event);
+
+/// Appends lines for the stream itself (retry, id), which no listener sees. `lines` are whole and our own. Spec: HTML §9.2.6.
+void append_sse_lines(std::string& out, Form form, std::string_view lines);
 
 /// Appends one server-sent event to `out`. CR, LF and NUL in `id` and `event` become spaces; `data` is one line of
 /// JSON, which has none. An empty `id` or `event` leaves its field out. Spec: HTML §9.2.6, RFC 9112 §7.1.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "hub/shard.h"
+#include "telemetry/log.h"
 
 namespace boardbus::hub {
 namespace {
@@ -16,7 +17,25 @@ namespace {
 // grow.
 constexpr std::size_t kWaitingBytesMax = 64U << 20U;
 
+// Replays wait when this much does: live events come first.
+constexpr std::size_t kReplaysWaitBytes = 16U << 20U;
+
+// Shorter interruptions are over before a person could act on them.
+constexpr std::chrono::seconds kQuietTime{2};
+
 }  // namespace
+
+Hub::Hub(Loop& bus_loop, WsEncoder encoder, telemetry::Metrics& metrics, RingBounds ring)
+    : bus_loop_(bus_loop),
+      encoder_(std::move(encoder)),
+      metrics_(metrics),
+      ring_(ring),
+      reads_(bus_loop, ring_),
+      repairs_(*this),
+      resumes_(*this),
+      quiet_timer_(bus_loop, [this] { tell_live(false); }) {
+    quiet_timer_.start(kQuietTime);
+}
 
 void Hub::add_shard(Shard& shard) {
     lanes_.push_back(std::make_unique<Lane>());
@@ -31,10 +50,23 @@ void Hub::report(const Shard& shard, std::string_view board, Form form, int chan
     bool first = false;
     {
         const std::scoped_lock lock(reports_mutex_);
-        first = reports_.empty();
+        first = !reported_.exchange(true, std::memory_order_release);
         reports_.push_back({&shard, std::string(board), form, change});
-        reported_.store(true, std::memory_order_release);
     }
+    wake(first);
+}
+
+void Hub::resume(ResumeRequest request) {
+    bool first = false;
+    {
+        const std::scoped_lock lock(reports_mutex_);
+        first = !reported_.exchange(true, std::memory_order_release);
+        requests_.push_back(std::move(request));
+    }
+    wake(first);
+}
+
+void Hub::wake(bool first) {
     if (first) {
         bus_loop_.post([this] { take_reports(); });
     }
@@ -43,21 +75,29 @@ void Hub::report(const Shard& shard, std::string_view board, Form form, int chan
 // Not by a post alone: an event that the reader's client caused through another socket may be read in a turn before the
 // posted tasks are run, and then must find the reader counted.
 void Hub::take_reports() {
+    if (!reported_.load(std::memory_order_acquire)) {
+        return;
+    }
     std::vector<Report> reports;
+    std::vector<ResumeRequest> requests;
     {
         const std::scoped_lock lock(reports_mutex_);
         reports.swap(reports_);
+        requests.swap(requests_);
         reported_.store(false, std::memory_order_release);
     }
     for (const Report& report : reports) {
         count(*report.shard, report.board, report.form, report.change);
+    }
+    for (ResumeRequest& request : requests) {
+        resumes_.take(std::move(request));
     }
 }
 
 void Hub::count(const Shard& shard, const std::string& board, Form form, int change) {
     Readers& readers = readers_[board];
     readers.by_shard.resize(lanes_.size());
-    const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [&](const auto& l) { return l->shard == &shard; });
+    const auto lane = std::ranges::find(lanes_, &shard, [](const auto& one) { return one->shard; });
     assert(lane != lanes_.end());
     readers.by_form[static_cast<std::size_t>(form)] += static_cast<std::uint32_t>(change);
     readers.by_shard[static_cast<std::size_t>(lane - lanes_.begin())] += static_cast<std::uint32_t>(change);
@@ -71,37 +111,216 @@ std::size_t Hub::websockets(std::string_view board) const {
     return found == readers_.end() ? 0 : std::size_t{found->second.of(Form::ws)} + found->second.of(Form::ws_deflate);
 }
 
-void Hub::on_activities(const std::vector<std::string_view>& activities) {
-    if (reported_.load(std::memory_order_acquire)) {
-        take_reports();
-    }
-    const auto batch = std::make_shared<Batch>();
-    batch->arrived = bus_loop_.now();
-    batch->events.reserve(activities.size());
-    for (const auto& lane : lanes_) {
-        lane->wanted = false;
-    }
-    const WallTime now = wall_now();
-    for (const std::string_view text : activities) {
-        if (const auto activity = board::parse_activity(text)) {
-            add_event(*batch, *activity);
-            if (activity->published_at) {
-                metrics_.latency(telemetry::Stage::received, now - *activity->published_at);
-            }
-        } else {
-            metrics_.unreadable_event();
-        }
-    }
-    for (const auto& lane : lanes_) {
-        if (lane->wanted) {
-            hand_over(*lane, batch);
+void Hub::count_in(const Shard& shard, const std::vector<std::string>& boards, Form form,
+                   std::optional<std::uint64_t> seq) {
+    static const std::vector<std::string> kAll{""};
+    for (const std::string& board : boards.empty() ? kAll : boards) {
+        count(shard, board, form, +1);
+        Readers& readers = readers_.find(board)->second;
+        const KeptEvent* last = ring_.last_of(board);
+        if (last != nullptr) {
+            readers.seq = last->seq;
+        } else if (seq && readers.seq == 0) {
+            readers.seq = *seq;
         }
     }
 }
 
+void Hub::on_activities(std::vector<board::ActivityView> activities) {
+    take_reports();
+    if (repairs_.active()) {
+        repairs_.keep(std::move(activities));
+        return;
+    }
+    show(std::move(activities));
+    if (resumes_.anybody_parked()) {
+        resumes_.look_again();
+    }
+}
+
+void Hub::show(std::vector<board::ActivityView> activities) {
+    const auto batch = std::make_shared<Batch>();
+    batch->arrived = bus_loop_.now();
+    batch->events.reserve(activities.size());
+    const WallTime now = wall_now();
+    std::size_t shown = 0;
+    for (; shown < activities.size(); ++shown) {
+        board::ActivityView& activity = activities[shown];
+        const auto& place = activity.position;
+        if (place && !continues(*place)) {
+            if (place->epoch == ring_.epoch() && place->pos <= ring_.last()) {
+                continue;  // Seen already.
+            }
+            break;
+        }
+        if (!activity.repeated) {
+            add_event(*batch, activity);
+            if (activity.published_at) {
+                metrics_.latency(telemetry::Stage::received, now - *activity.published_at);
+            }
+        }
+        if (place) {
+            ring_.push(std::move(activity));
+        }
+    }
+    hand_over(batch);
+    if (shown < activities.size()) {
+        // The source should have told a break first. Readers hear the truth all the same.
+        const board::Position& place = *activities[shown].position;
+        const auto kind =
+            place.epoch == ring_.epoch() ? board::HistoryBreak::Kind::trimmed : board::HistoryBreak::Kind::replaced;
+        on_break({.kind = kind, .epoch = place.epoch, .last_pos = place.pos - 1});
+        activities.erase(activities.begin(), activities.begin() + static_cast<std::ptrdiff_t>(shown));
+        on_activities(std::move(activities));
+    }
+}
+
+/// Whether an event is the next one. The first of all sets the place.
+bool Hub::continues(const board::Position& place) {
+    if (!ring_.begun() || (ring_.epoch().empty() && ring_.last() == 0 && place.pos == 1)) {
+        on_begin(place.epoch, place.pos - 1);
+    }
+    return place.epoch == ring_.epoch() && place.pos == ring_.last() + 1;
+}
+
+void Hub::on_begin(std::string epoch, std::uint64_t last_pos) {
+    take_reports();
+    ring_.begin(std::move(epoch), last_pos);
+    tell_epoch();
+    resumes_.look_again();
+}
+
+void Hub::on_break(board::HistoryBreak cause) {
+    telemetry::log(telemetry::Level::warn, "history_break",
+                   {{"kind", cause.kind == board::HistoryBreak::Kind::replaced ? "replaced" : "trimmed"},
+                    {"epoch", cause.epoch},
+                    {"last_pos", static_cast<std::int64_t>(cause.last_pos)}});
+    if (!ring_.begun() || (ring_.epoch().empty() && ring_.last() == 0)) {
+        on_begin(std::move(cause.epoch), cause.last_pos);  // There was no history: nobody has seen anything of one.
+        return;
+    }
+    take_reports();
+    const std::uint64_t seen = ring_.last();
+    ring_.begin(cause.epoch, cause.last_pos);
+    tell_epoch();
+    std::vector<Repairs::Board> boards;
+    for (auto& [board, readers] : readers_) {
+        if (cause.kind == board::HistoryBreak::Kind::replaced) {
+            readers.seq = 0;
+        }
+        if (!board.empty()) {
+            boards.push_back({.name = board, .seq = readers.seq});
+        }
+    }
+    repairs_.begin(cause.kind, seen, std::move(boards));
+}
+
+void Hub::end_repair(std::vector<board::ActivityView> waited) {
+    show(std::move(waited));
+    resumes_.look_again();
+}
+
+void Hub::show_repaired(std::vector<board::ActivityView> activities) {
+    const auto batch = std::make_shared<Batch>();
+    batch->arrived = bus_loop_.now();
+    batch->for_streams_of_all = false;
+    for (const board::ActivityView& activity : activities) {
+        add_event(*batch, activity);
+    }
+    metrics_.history_gap_filled(activities.size());
+    hand_over(batch);
+}
+
+void Hub::tell(const Notice& notice) {
+    const auto found = readers_.find(std::string_view(notice.board));
+    if (found == readers_.end()) {
+        return;
+    }
+    const auto encoded = std::make_shared<const EncodedNotice>(encode_notice(notice, encoder_));
+    for (std::size_t i = 0; i < found->second.by_shard.size(); ++i) {
+        if (found->second.by_shard[i] > 0) {
+            post_in_order(*lanes_[i], 0,
+                          [shard = lanes_[i]->shard, board = notice.board, encoded] { shard->tell(board, *encoded); });
+        }
+    }
+}
+
+void Hub::on_live(bool live) {
+    live_ = live;
+    if (!live) {
+        quiet_timer_.start(kQuietTime);
+        return;
+    }
+    quiet_timer_.stop();
+    tell_live(true);
+    resumes_.look_again();
+}
+
+void Hub::tell_live(bool live) {
+    if (std::exchange(told_live_, live) != live) {
+        for (const auto& lane : lanes_) {
+            post_in_order(*lane, 0, [shard = lane->shard, live] { shard->on_live(live); });
+        }
+    }
+}
+
+void Hub::tell_epoch() {
+    for (const auto& lane : lanes_) {
+        post_in_order(*lane, 0, [shard = lane->shard, epoch = ring_.epoch()] { shard->on_epoch(epoch); });
+    }
+}
+
+void Hub::read_past(const Shard& shard, std::string board, std::uint64_t before, std::size_t limit, PastDone done) {
+    bus_loop_.post(
+        [this, &loop = shard.loop(), board = std::move(board), before, limit, done = std::move(done)]() mutable {
+            const auto answer = [&loop](PastDone told, Result<PastEvents> past) {
+                loop.post([told = std::move(told), past = std::move(past)]() mutable { told(std::move(past)); });
+            };
+            if (!reads_.has_room()) {
+                answer(std::move(done), fail(Errc::overloaded, "too many questions to the history"));
+                return;
+            }
+            const HistoryQuestion question{
+                .kind = HistoryQuestion::Kind::board_before, .board = std::move(board), .from = before, .limit = limit};
+            reads_.ask(question, [this, answer, done = std::move(done)](const SharedReply& reply) mutable {
+                if (!reply->page) {
+                    answer(std::move(done), std::unexpected(reply->page.error()));
+                    return;
+                }
+                PastEvents past{.page = {reply->page->epoch, {}, reply->page->first, reply->page->last}, .events = {}};
+                for (const board::ActivityView& event : reply->page->events) {
+                    fill_count(event, 0);
+                    past.events.push_back(json_);
+                    past.page.events.push_back({.position = event.position});
+                }
+                answer(std::move(done), std::move(past));
+            });
+        });
+}
+
+void Hub::append(std::string& out, Form form, const KeptEvent& event, std::size_t more) {
+    json_.assign(event.before_count());
+    json_ += std::to_string(websockets(*event.board) + more);
+    json_ += event.after_count();
+    const std::string id = board::encode_cursor(ring_.cursor_of(event));
+    append_event(out, form, encoder_, {.id = id, .name = event.action, .json = json_});
+}
+
+void Hub::append(std::string& out, Form form, const board::ActivityView& event, std::size_t more) {
+    fill_count(event, more);
+    append_event(out, form, encoder_, {.id = event.cursor, .name = event.action, .json = json_});
+}
+
+/// Puts the event with its count into json_.
+void Hub::fill_count(const board::ActivityView& event, std::size_t more) {
+    json_.assign(event.before_count());
+    json_ += std::to_string(websockets(event.board) + more);
+    json_ += event.after_count();
+}
+
 void Hub::add_event(Batch& batch, const board::ActivityView& activity) {
     static const Readers nobody;
-    const auto of_all = readers_.find(std::string_view());
+    const auto of_all = batch.for_streams_of_all ? readers_.find(std::string_view()) : readers_.end();
     const auto of_board = readers_.find(std::string_view(activity.board));
     const Readers& all = of_all == readers_.end() ? nobody : of_all->second;
     const Readers& board = of_board == readers_.end() ? nobody : of_board->second;
@@ -110,10 +329,10 @@ void Hub::add_event(Batch& batch, const board::ActivityView& activity) {
     }
     want_by(all);
     want_by(board);
-
-    json_.assign(activity.before_count());
-    json_ += std::to_string(board.of(Form::ws) + board.of(Form::ws_deflate));
-    json_ += activity.after_count();
+    if (of_board != readers_.end() && activity.position) {
+        of_board->second.seq = activity.position->seq;
+    }
+    fill_count(activity, 0);
 
     EncodedEvent event;
     std::string& out = batch.bytes;
@@ -133,7 +352,9 @@ void Hub::add_event(Batch& batch, const board::ActivityView& activity) {
     }
     if (all.of(Form::sse_chunked) + all.of(Form::sse_plain) + board.of(Form::sse_chunked) + board.of(Form::sse_plain) >
         0) {
-        const SseSlices sse = append_sse(out, activity.id, activity.action, json_);
+        // Without a cursor (another implementation's event) the id is the event's own: who comes back with it is told to resync.
+        const std::string_view id = activity.cursor.empty() ? activity.id : activity.cursor;
+        const SseSlices sse = append_sse(out, id, activity.action, json_);
         event.forms[static_cast<std::size_t>(Form::sse_chunked)] = sse.chunk;
         event.forms[static_cast<std::size_t>(Form::sse_plain)] = sse.plain;
     }
@@ -146,13 +367,16 @@ void Hub::want_by(const Readers& readers) {
     }
 }
 
-void Hub::hand_over(Lane& lane, const std::shared_ptr<const Batch>& batch) {
-    if (&lane.shard->loop() == &bus_loop_) {
-        lane.shard->deliver(*batch);
-        return;
+void Hub::hand_over(const std::shared_ptr<const Batch>& batch) {
+    for (const auto& lane : lanes_) {
+        if (std::exchange(lane->wanted, false) && !batch->events.empty()) {
+            hand_over(*lane, batch);
+        }
     }
-    const std::size_t waiting = lane.waiting_bytes.load(std::memory_order_relaxed);
-    if (waiting > kWaitingBytesMax) {
+}
+
+void Hub::hand_over(Lane& lane, const std::shared_ptr<const Batch>& batch) {
+    if (lane.waiting_bytes.load(std::memory_order_relaxed) > kWaitingBytesMax) {
         if (!std::exchange(lane.overrun, true)) {
             lane.shard->loop().post([shard = lane.shard] { shard->on_overrun(); });
         }
@@ -162,11 +386,34 @@ void Hub::hand_over(Lane& lane, const std::shared_ptr<const Batch>& batch) {
         // Who joined in the meantime has missed events, too.
         lane.shard->loop().post([shard = lane.shard] { shard->on_overrun(); });
     }
-    lane.waiting_bytes.fetch_add(batch->bytes.size(), std::memory_order_relaxed);
-    lane.shard->loop().post([&lane, batch] {
-        lane.waiting_bytes.fetch_sub(batch->bytes.size(), std::memory_order_relaxed);
-        lane.shard->deliver(*batch);
+    post_in_order(lane, batch->bytes.size(), [shard = lane.shard, batch] { shard->deliver(*batch); });
+}
+
+/// Everything that the hub hands to a loop goes through here, so that it arrives in the order in which it happened.
+void Hub::post_in_order(Lane& lane, std::size_t bytes, Task task) {
+    if (&lane.shard->loop() == &bus_loop_) {
+        task();
+        return;
+    }
+    lane.waiting_bytes.fetch_add(bytes, std::memory_order_relaxed);
+    lane.shard->loop().post([&lane, bytes, task = std::move(task)]() mutable {
+        lane.waiting_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+        task();
     });
+}
+
+Hub::Lane& Hub::lane_of(const Shard& shard) const {
+    return **std::ranges::find(lanes_, &shard, [](const auto& one) { return one->shard; });
+}
+
+bool Hub::is_behind(const Shard& shard) const {
+    return lane_of(shard).waiting_bytes.load(std::memory_order_relaxed) > kReplaysWaitBytes;
+}
+
+void Hub::post_answer(const Shard& shard, ResumeAnswer answer, std::move_only_function<void(ResumeAnswer)> done) {
+    const std::size_t bytes = answer.bytes.size();
+    post_in_order(lane_of(shard), bytes,
+                  [answer = std::move(answer), done = std::move(done)]() mutable { done(std::move(answer)); });
 }
 
 }  // namespace boardbus::hub

@@ -35,6 +35,7 @@ enum class Trouble : std::uint8_t {
     lost,      ///< The socket failed.
 };
 
+struct EncodedNotice;
 struct Group;
 class Shard;
 
@@ -64,6 +65,9 @@ class Reader : public Watcher {
 
     /// Called at the end of a turn, once per trouble. May destroy the reader.
     virtual void on_trouble(Trouble trouble) = 0;
+
+    /// The events of one of its boards ("": all) do not go on where they were. May destroy this reader, no other.
+    virtual void on_notice(std::string_view board, const EncodedNotice& notice) = 0;
 
   protected:
     Reader(Shard& shard, UniqueFd fd, Form form) : shard_(shard), fd_(std::move(fd)), form_(form) {}

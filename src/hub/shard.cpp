@@ -42,6 +42,21 @@ Shard::~Shard() {
 }
 
 void Shard::join(Reader& reader, std::string_view board) {
+    // What has been appended in this turn is older than the reader, and it sees it all the same: it joined before the
+    // write.
+    place(reader, board);
+    hub_.report_join(*this, board, reader.form_);
+}
+
+void Shard::join_counted(Reader& reader, std::string_view board) {
+    const Groups& groups = groups_[static_cast<std::size_t>(reader.form_)];
+    if (const auto found = groups.find(board); found != groups.end() && found->second->frames > 0) {
+        write_run(*found->second);  // It is in the reader's replay, or was before its time.
+    }
+    place(reader, board);
+}
+
+Group& Shard::place(Reader& reader, std::string_view board) {
     Groups& groups = groups_[static_cast<std::size_t>(reader.form_)];
     auto found = groups.find(board);
     if (found == groups.end()) {
@@ -60,31 +75,54 @@ void Shard::join(Reader& reader, std::string_view board) {
     }
     place->group = &group;
     place->index = static_cast<std::uint32_t>(group.members.size());
-    // What has been appended in this turn is older than the reader, and it sees it all the same: it joined before the
-    // write.
     group.members.push_back({.fd = reader.fd(), .slow = reader.outbox_ != nullptr, .reader = &reader});
-    hub_.report_join(*this, board, reader.form_);
+    return group;
 }
 
 void Shard::leave(Reader& reader) {
     for (Membership* place = &reader.first_; place != nullptr && place->group != nullptr; place = place->next.get()) {
-        Group& group = *place->group;
-        const Member last = group.members.back();
-        group.members[place->index] = last;
-        group.members.pop_back();
-        if (last.reader != &reader) {
-            Membership* moved = &last.reader->first_;
-            while (moved->group != &group) {
-                moved = moved->next.get();
-            }
-            moved->index = place->index;
-        }
-        hub_.report_leave(*this, group.board, reader.form_);
-        if (group.members.empty()) {
-            drop_empty(group);
-        }
+        take_out(reader, *place);
     }
     reader.first_ = Membership();
+}
+
+bool Shard::leave(Reader& reader, std::string_view board) {
+    Membership* before = nullptr;
+    for (Membership* place = &reader.first_; place != nullptr && place->group != nullptr;
+         before = std::exchange(place, place->next.get())) {
+        if (place->group->board != board) {
+            continue;
+        }
+        take_out(reader, *place);
+        if (before != nullptr) {
+            before->next = std::move(place->next);
+        } else if (place->next) {
+            Membership next = std::move(*place->next);
+            reader.first_ = std::move(next);
+        } else {
+            reader.first_ = Membership();
+        }
+        return true;
+    }
+    return false;
+}
+
+void Shard::take_out(Reader& reader, const Membership& place) {
+    Group& group = *place.group;
+    const Member last = group.members.back();
+    group.members[place.index] = last;
+    group.members.pop_back();
+    if (last.reader != &reader) {
+        Membership* moved = &last.reader->first_;
+        while (moved->group != &group) {
+            moved = moved->next.get();
+        }
+        moved->index = place.index;
+    }
+    hub_.report_leave(*this, group.board, reader.form_);
+    if (group.members.empty()) {
+        drop_empty(group);
+    }
 }
 
 void Shard::drop_empty(Group& group) {
@@ -102,7 +140,7 @@ void Shard::deliver(const Batch& batch) {
             continue;
         }
         const auto all = groups.find(std::string_view());
-        Group* const global = all == groups.end() ? nullptr : all->second.get();
+        Group* const global = all == groups.end() || !batch.for_streams_of_all ? nullptr : all->second.get();
         for (const EncodedEvent& event : batch.events) {
             const std::string_view bytes = batch.text(event.forms[form]);
             if (bytes.empty()) {
@@ -113,10 +151,40 @@ void Shard::deliver(const Batch& batch) {
             }
             const auto found = groups.find(batch.text(event.board));
             // Another program's event may have no board's name, which here is the name of all boards.
-            if (found != groups.end() && found->second.get() != global) {
+            if (found != groups.end() && found != all) {
                 append(*found->second, bytes, batch.arrived);
             }
         }
+    }
+}
+
+void Shard::tell(std::string_view board, const EncodedNotice& notice) {
+    for (Groups& groups : groups_) {
+        const auto found = groups.find(board);
+        if (found == groups.end()) {
+            continue;
+        }
+        if (found->second->frames > 0) {
+            write_run(*found->second);
+        }
+        // A copy: a reader that is closed leaves the list, and the last one takes the group along.
+        const std::vector<Member> members = found->second->members;
+        const std::string name(board);
+        for (const Member& member : members) {
+            member.reader->on_notice(name, notice);
+        }
+    }
+}
+
+void Shard::on_live(bool live) const {
+    if (listener_.on_live) {
+        listener_.on_live(live);
+    }
+}
+
+void Shard::on_epoch(const std::string& epoch) const {
+    if (listener_.on_epoch) {
+        listener_.on_epoch(epoch);
     }
 }
 

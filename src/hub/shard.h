@@ -9,16 +9,20 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/loop.h"
 #include "hub/frame.h"
+#include "hub/notice.h"
 #include "hub/outbox.h"
 #include "hub/reader.h"
+#include "hub/text_hash.h"
 #include "telemetry/loop_counters.h"
 
 namespace boardbus::hub {
@@ -59,11 +63,29 @@ class Shard final : public TurnEnd {
     /// loop posts later.
     void join(Reader& reader, std::string_view board);
 
+    /// Puts a reader on a board where the hub has counted it in: behind everything that was delivered before this call.
+    void join_counted(Reader& reader, std::string_view board);
+
     /// Takes a reader off all its boards.
     void leave(Reader& reader);
 
+    /// Takes a reader off one of its boards. False when it is not on it.
+    bool leave(Reader& reader, std::string_view board);
+
     /// Takes a batch of the hub: appends its events to the runs of the boards that have readers here.
     void deliver(const Batch& batch);
+
+    /// Tells the readers of a board ("": of all), behind what was delivered before.
+    void tell(std::string_view board, const EncodedNotice& notice);
+
+    /// What the sessions of this loop have to know about the process.
+    struct Listener {
+        std::function<void(bool live)> on_live;  ///< Live delivery has been interrupted for a while, or goes on.
+        std::function<void(const std::string& epoch)> on_epoch;  ///< The history's.
+    };
+    void set_listener(Listener listener) { listener_ = std::move(listener); }
+    void on_live(bool live) const;
+    void on_epoch(const std::string& epoch) const;
 
     /// Writes bytes meant for one reader alone, behind whatever waits for it already. Failures come as trouble at the
     /// end of the turn.
@@ -91,12 +113,10 @@ class Shard final : public TurnEnd {
   private:
     friend class Reader;
 
-    struct TextHash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-    };
     using Groups = std::unordered_map<std::string, std::unique_ptr<Group>, TextHash, std::equal_to<>>;
 
+    Group& place(Reader& reader, std::string_view board);
+    void take_out(Reader& reader, const Membership& place);
     void append(Group& group, std::string_view bytes, Instant arrived);
     void write_run(Group& group);
     void write_slowly(Member& member, std::string_view bytes, ssize_t written, Run& shared);
@@ -114,6 +134,9 @@ class Shard final : public TurnEnd {
     Hub& hub_;
     SlowBudget& budget_;
     telemetry::LoopCounters& counters_;
+
+    // Constant after the start.
+    Listener listener_;
 
     // Loop only.
     telemetry::ReaderCounters uncounted_;  // Of Form::none: HTTP has its own metrics.

@@ -79,8 +79,7 @@ struct alignas(64) LoopCounters {
     LoopNumber messages_invalid;   ///< Answered with an error frame: invalid_json, validation_error.
     LoopNumber messages_limited;   ///< Refused by WEBSOCKET_MESSAGE_RATE_LIMIT.
     LoopNumber pings_unanswered;   ///< Sockets dropped because no pong came.
-    LoopNumber resumes;            ///< Readers that went on after a cursor.
-    LoopNumber gaps;               ///< Gaps and resyncs told to readers.
+    LoopNumber gaps;               ///< Breaks that readers were told of while connected: gap, resync, close 1012.
     LoopHistogram fan_out;  ///< From the event's arrival in this process to its frames being written to the sockets.
 };
 

@@ -54,8 +54,7 @@ constexpr LoopRow kLoopRows[] = {
      &LoopCounters::messages_limited},
     {"advanced_websocket_pings_unanswered_total", "Sockets dropped because no pong came.",
      &LoopCounters::pings_unanswered},
-    {"advanced_resumes_total", "Readers that went on after a cursor.", &LoopCounters::resumes},
-    {"advanced_gaps_total", "Gaps and resyncs told to readers.", &LoopCounters::gaps},
+    {"advanced_gaps_total", "Gaps, resyncs and closes with 1012, told to connected readers.", &LoopCounters::gaps},
 };
 
 void set_value(ClientMetric& metric, MetricType type, std::uint64_t value) {

@@ -42,6 +42,9 @@ constexpr std::array<const char*, 5> kOutcomes = {"fanned_out", "duplicate", "co
 constexpr std::array<const char*, 2> kPeers = {"rabbitmq", "redis"};
 constexpr std::array<const char*, 3> kStages = {"consumed", "committed", "received"};
 constexpr std::array<const char*, 4> kRefusals = {"not_found", "origin", "token", "limit"};
+constexpr std::array<const char*, 3> kSpanLosses = {"full", "unreachable", "refused"};
+constexpr std::array<const char*, 2> kBreaks = {"replaced", "trimmed"};
+constexpr std::array<const char*, 4> kResumes = {"ring", "history", "gap", "resync"};
 constexpr std::array<const char*, 5> kReasons = {"invalid_payload", "retries_exhausted", "crash_loop", "delivery_limit",
                                                  "other"};
 constexpr std::array<const char*, 10> kMethods = {"GET",    "HEAD",    "POST",  "PUT",     "PATCH",
@@ -135,7 +138,7 @@ struct Metrics::Instruments {
         histograms(registry, "advanced_worker_commit_duration_seconds", "Time of one atomic Redis step.")
             .Add({}, kSeconds);
     Gauge& holding =
-        gauges(registry, "advanced_worker_holding", "1 while the worker keeps deliveries because Redis is away.")
+        gauges(registry, "advanced_worker_holding", "Lanes whose deliveries the worker keeps because Redis is away.")
             .Add({});
     Counter& holds =
         counters(registry, "advanced_worker_holds_total", "Times the worker began to wait for Redis.").Add({});
@@ -153,9 +156,24 @@ struct Metrics::Instruments {
     Counter& unreadable_events =
         counters(registry, "advanced_unreadable_events_total", "Messages on the activity channel that were no events.")
             .Add({});
+    Counter& spans_exported =
+        counters(registry, "advanced_trace_spans_exported_total", "Spans that the collector has taken.").Add({});
+    std::array<Counter*, 3> spans_lost =
+        one_each(counters(registry, "advanced_trace_spans_dropped_total", "Spans that never reached the collector."),
+                 "reason", kSpanLosses);
+    std::array<Counter*, 4> resumes = one_each(
+        counters(registry, "advanced_resumes_total", "Readers that came back with a cursor, by how they could go on."),
+        "result", kResumes);
     Counter& gap_events = counters(registry, "advanced_history_gap_filled_events_total",
                                    "Events fetched from the history after an outage.")
                               .Add({});
+
+    Counter& repairs = counters(registry, "advanced_history_repairs_total",
+                                "Times an app read the log because it missed an event or could have.")
+                           .Add({});
+    std::array<Counter*, 2> breaks =
+        one_each(counters(registry, "advanced_history_breaks_total", "Times an app could not continue the history."),
+                 "kind", kBreaks);
 
     // Any thread, under the mutex. Bounds: routes are literals and statuses our own, a few hundred at most; kQueuesMost queues.
     std::mutex mutex;
@@ -249,8 +267,8 @@ void Metrics::dead_letter(std::string_view reason) {
     instruments_->dead_letters[index_or_last(kReasons, reason)]->Increment();
 }
 
-void Metrics::deliveries_in_hand(std::size_t count) {
-    instruments_->in_hand.Set(static_cast<double>(count));
+void Metrics::deliveries_in_hand(std::ptrdiff_t change) {
+    instruments_->in_hand.Increment(static_cast<double>(change));
 }
 
 void Metrics::commit_batch(std::size_t events, Duration duration) {
@@ -258,12 +276,11 @@ void Metrics::commit_batch(std::size_t events, Duration duration) {
     instruments_->commit_duration.Observe(seconds(duration));
 }
 
-void Metrics::hold(bool holding) {
-    const std::lock_guard lock(instruments_->mutex);
-    if (holding && instruments_->holding.Value() == 0) {
+void Metrics::hold(bool begins) {
+    if (begins) {
         instruments_->holds.Increment();
     }
-    instruments_->holding.Set(holding);
+    instruments_->holding.Increment(begins ? 1 : -1);
 }
 
 void Metrics::latency(Stage stage, Duration since_published) {
@@ -298,6 +315,26 @@ void Metrics::topology_mismatch(std::string_view queue, bool mismatch) {
 
 void Metrics::unreadable_event() {
     instruments_->unreadable_events.Increment();
+}
+
+void Metrics::spans_exported(std::uint64_t count) {
+    instruments_->spans_exported.Increment(static_cast<double>(count));
+}
+
+void Metrics::spans_lost(SpanLoss why, std::uint64_t count) {
+    instruments_->spans_lost[static_cast<std::size_t>(why)]->Increment(static_cast<double>(count));
+}
+
+void Metrics::history_repairs(std::uint64_t count) {
+    instruments_->repairs.Increment(static_cast<double>(count));
+}
+
+void Metrics::history_breaks(HistoryBreak kind, std::uint64_t count) {
+    instruments_->breaks[static_cast<std::size_t>(kind)]->Increment(static_cast<double>(count));
+}
+
+void Metrics::resumed(ResumeResult result) {
+    instruments_->resumes[static_cast<std::size_t>(result)]->Increment();
 }
 
 void Metrics::history_gap_filled(std::uint64_t events) {

@@ -38,8 +38,26 @@ enum class Stage {
     received,   ///< An app has it from the channel.
 };
 
+/// What an app could not continue: see board::HistoryBreak.
+enum class HistoryBreak { replaced, trimmed };
+
 /// Why a WebSocket handshake was refused.
 enum class Refusal { not_found, origin, token, limit };
+
+/// Why a span never reached the collector.
+enum class SpanLoss {
+    full,         ///< Too many waited.
+    unreachable,  ///< The collector did not answer, or asked for patience, at every try.
+    refused,      ///< It answered that it does not want them.
+};
+
+/// How a reader that came back with a cursor could go on.
+enum class ResumeResult {
+    ring,     ///< From the process's memory.
+    history,  ///< From the history.
+    gap,      ///< Some events are gone.
+    resync,   ///< The cursor belongs to another history, or is none.
+};
 
 class Metrics {
   public:
@@ -73,9 +91,10 @@ class Metrics {
     void worker_outcome(WorkerOutcome outcome, std::uint64_t count = 1);
     /// `reason`: invalid_payload, retries_exhausted, crash_loop, delivery_limit; anything else counts as other.
     void dead_letter(std::string_view reason);
-    void deliveries_in_hand(std::size_t count);
+    void deliveries_in_hand(std::ptrdiff_t change);
     void commit_batch(std::size_t events, Duration duration);
-    void hold(bool holding);  ///< The worker keeps its deliveries because Redis is away. Counts the changes to true.
+    /// A lane begins (or ends) to keep its deliveries because Redis is away.
+    void hold(bool begins);
 
     // The pipeline.
     void latency(Stage stage, Duration since_published);
@@ -85,7 +104,12 @@ class Metrics {
     /// `queue` is a name of the configuration. Set once per queue at declaration. Bound: 64 names, more are not shown.
     void topology_mismatch(std::string_view queue, bool mismatch);
     void unreadable_event();  ///< Something on the channel was no ActivityEvent and went to nobody.
-    void history_gap_filled(std::uint64_t events);  ///< Events fetched from the history after Redis was away.
+    void spans_exported(std::uint64_t count);
+    void spans_lost(SpanLoss why, std::uint64_t count);
+    void history_repairs(std::uint64_t count);  ///< Times the log was read because a message was missing or could be.
+    void history_gap_filled(std::uint64_t events);  ///< Events fetched from the log.
+    void history_breaks(HistoryBreak kind, std::uint64_t count);
+    void resumed(ResumeResult result);
 
   private:
     struct Instruments;

@@ -102,7 +102,7 @@ void DeliveryPump::stop(Task done) {
 
 void DeliveryPump::on_deliveries(std::vector<board::Delivery> deliveries) {
     std::ranges::move(deliveries, std::back_inserter(in_hand_));
-    metrics_.deliveries_in_hand(in_hand_.size());
+    show_in_hand();
     pump();
 }
 
@@ -114,7 +114,7 @@ void DeliveryPump::on_source_reset() {
     in_hand_.clear();
     head_counted_ = false;
     ++epoch_;
-    metrics_.deliveries_in_hand(0);
+    show_in_hand();
 }
 
 void DeliveryPump::pump() {
@@ -244,6 +244,10 @@ void DeliveryPump::on_committed(std::vector<Pending> batch, const std::vector<bo
                             {"idempotency_key", request.idempotency_key},
                             {"result", "delivered under its own fingerprint"}});
         }
+        if (result.status == Status::duplicate) {
+            telemetry::log(Level::debug, "duplicate",
+                           {{"event_id", request.event_id}, {"published_as", result.detail}});
+        }
         board::Verdict verdict = board::judge(delivery, request, result, options_.retry, random_unit());
         if (verdict.kind == board::Verdict::Kind::ack) {
             metrics_.worker_outcome(outcome_of(result.status));
@@ -299,8 +303,14 @@ void DeliveryPump::end_hold() {
     backoff_.reset();
 }
 
+/// As a change, because the pumps of several lanes share the gauge.
+void DeliveryPump::show_in_hand() {
+    metrics_.deliveries_in_hand(static_cast<std::ptrdiff_t>(in_hand_.size()) - static_cast<std::ptrdiff_t>(shown_));
+    shown_ = in_hand_.size();
+}
+
 void DeliveryPump::step_done() {
-    metrics_.deliveries_in_hand(in_hand_.size());
+    show_in_hand();
     if (stopping_) {
         if (stopped_) {
             std::exchange(stopped_, nullptr)();

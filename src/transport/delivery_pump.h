@@ -78,6 +78,7 @@ class DeliveryPump final : public board::DeliverySink {
     void settle(const board::Delivery& delivery, board::Verdict verdict);
     void hold(const std::string& why);
     void end_hold();
+    void show_in_hand();
     void step_done();
 
     // Constant after construction.
@@ -89,6 +90,7 @@ class DeliveryPump final : public board::DeliverySink {
 
     // Loop only.
     std::deque<board::Delivery> in_hand_;  // At most the source's prefetch.
+    std::size_t shown_ = 0;                // Of in_hand_, in the gauge.
     bool under_way_ = false;               // A commit, a count or a probe has not answered yet.
     bool pumping_ = false;                 // pump() is on the stack; an answer that came at once must not nest.
     bool started_ = false;                 // The source hands out.

@@ -1,28 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/memory_bus.h"
 
-#include <string_view>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "board/cursor.h"
 
 namespace boardbus::transport {
 
 MemoryBus::MemoryBus(Loop& loop, board::ActivitySink& sink, MemoryBusOptions options)
-    : loop_(loop), sink_(sink), options_(options) {}
+    : loop_(loop), sink_(sink), options_(options), history_(board::epoch_text(random_u64()), options.history) {}
+
+void MemoryBus::start() {
+    sink_.on_begin(history_.epoch(), 0);
+    sink_.on_live(true);
+}
 
 void MemoryBus::commit(std::vector<board::CommitRequest> batch, CommitDone done) {
     forget_old_keys();
     std::vector<board::CommitResult> results;
     results.reserve(batch.size());
-    std::vector<std::string_view> activities;
+    std::vector<board::ActivityView> activities;
     activities.reserve(batch.size());
+    const WallTime now = wall_now();
     for (const board::CommitRequest& request : batch) {
-        const auto status = claim(request);
-        if (status != board::CommitResult::Status::duplicate) {
-            activities.push_back(request.activity);
+        results.push_back({claim(request), {}});
+        if (results.back().status == board::CommitResult::Status::duplicate) {
+            continue;
         }
-        results.push_back({status, {}});
+        if (const board::ActivityView* event = history_.append(request, now)) {
+            activities.push_back(*event);
+        } else {
+            results.back() = {board::CommitResult::Status::failed, "not an event"};
+        }
     }
     if (!activities.empty()) {
-        sink_.on_activities(activities);
+        sink_.on_activities(std::move(activities));
     }
     done(std::move(results));
 }

@@ -1,4 +1,4 @@
-// Dedupe and publish of the one-process mode: the same step that Redis does in the other, in a hash map.
+// Dedupe, position, history and publish of the one-process mode: the same step that Redis does in the other.
 //
 // Lives on the bus loop.
 // SPDX-License-Identifier: Apache-2.0
@@ -15,6 +15,8 @@
 
 #include "base/loop.h"
 #include "board/ports.h"
+#include "transport/history_bounds.h"
+#include "transport/memory_history.h"
 
 namespace boardbus::transport {
 
@@ -22,13 +24,18 @@ struct MemoryBusOptions {
     std::chrono::seconds idempotency_ttl{300};
     /// Keys remembered at once; beyond it the oldest is forgotten early. 1,000,000 × about 200 B = 200 MB at worst.
     std::size_t keys_max = 1'000'000;
+    HistoryBounds history;
 };
 
 class MemoryBus final : public board::ActivityBus {
   public:
     MemoryBus(Loop& loop, board::ActivitySink& sink, MemoryBusOptions options);
 
-    /// Errors: never `failed` or `unavailable`: this bus is always there.
+    /// Tells the sink where its history begins and that events are shown as they happen, once and for all.
+    void start();
+    board::ActivityHistory& history() { return history_; }
+
+    /// Errors: never `unavailable`: this bus is always there.
     void commit(std::vector<board::CommitRequest> batch, CommitDone done) override;
     void probe(std::move_only_function<void(Result<void>)> done) override;
     void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override;
@@ -50,6 +57,7 @@ class MemoryBus final : public board::ActivityBus {
     const MemoryBusOptions options_;
 
     // Loop only.
+    MemoryHistory history_;
     std::unordered_map<std::string, Mark> marks_;            // At most keys_max.
     std::deque<std::pair<Instant, std::string>> by_expiry_;  // Each mark once; its expiry here may be out of date.
 };

@@ -30,7 +30,8 @@ void MemoryQueue::publish(board::Publication publication, board::PublishDone don
                              .body = std::move(publication.body),
                              .message_id = std::move(publication.event_id),
                              .retry_count = 0,
-                             .redelivered = false};
+                             .redelivered = false,
+                             .trace = parse_traceparent(publication.traceparent)};
     if (bytes_ + cost_of(delivery) > options_.bytes_max) {
         metrics_.published(telemetry::PublishStatus::rejected, {});
         done({board::PublishOutcome::rejected, "overloaded"});

@@ -17,11 +17,18 @@ using telemetry::Level;
 
 constexpr std::chrono::seconds kHeartbeatMax{5};
 constexpr std::chrono::seconds kLeaveTimeout{5};
+// Twice this long without a delivery, though messages wait, and the consumer queues up anew. For a standby that changes nothing.
+constexpr std::chrono::seconds kSilence{10};
 
 AmqpOptions consuming(AmqpOptions options) {
     options.heartbeat = std::min(options.heartbeat, kHeartbeatMax);
     options.name += " consume";
     return options;
+}
+
+std::optional<TraceContext> trace_of(const amqp::Properties& properties) {
+    const amqp::Value* traceparent = amqp::find_field(properties.headers, "traceparent");
+    return traceparent == nullptr ? std::nullopt : parse_traceparent(traceparent->as_text());
 }
 
 AmqpOptions copying(AmqpOptions options) {
@@ -36,6 +43,8 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
     : loop_(loop),
       metrics_(metrics),
       prefetch_(options.prefetch),
+      dlq_watch_(options.dlq_watch),
+      traceparents_(options.traceparents),
       on_state_(std::move(on_state)),
       connection_(loop, *this, consuming(options.connection)),
       topology_(loop, connection_, metrics, std::move(options.topology)),
@@ -44,7 +53,8 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
       watcher_(loop, connection_, metrics, topology_),
       backoff_(std::chrono::milliseconds(200), std::chrono::milliseconds(5000)),
       again_(loop, [this] { begin(); }),
-      leave_deadline_(loop, [this] { leave_if_idle(); }) {
+      leave_deadline_(loop, [this] { leave_if_idle(); }),
+      silence_(loop, [this] { watch_silence(); }) {
     loop_.add_turn_end(*this);
 }
 
@@ -54,8 +64,11 @@ RabbitConsumer::~RabbitConsumer() {
 
 void RabbitConsumer::connect() {
     connection_.start();
+    silence_.start(kSilence);
     handover_.start();
-    watcher_.start();
+    if (dlq_watch_ == DlqWatch::yes) {
+        watcher_.start();
+    }
 }
 
 void RabbitConsumer::start(board::DeliverySink& sink) {
@@ -145,7 +158,8 @@ void RabbitConsumer::on_message(AmqpMessage message) {
                       .body = message.body,
                       .message_id = message.properties.message_id.value_or(""),
                       .retry_count = retry_count_of(message.properties),
-                      .redelivered = deliver->redelivered});
+                      .redelivered = deliver->redelivered,
+                      .trace = traceparents_ == Traceparents::read ? trace_of(message.properties) : std::nullopt});
     kept.properties = std::move(message.properties);
     kept.body = std::move(message.body);
 }
@@ -299,6 +313,30 @@ void RabbitConsumer::end_deliveries(Then then) {
     } else {
         begin();
     }
+}
+
+/// A main queue that is deleted and declared again at once, before RabbitMQ (3.10) has told our channel, keeps a consumer of ours on its
+/// list and hands it nothing.
+void RabbitConsumer::watch_silence() {
+    silence_.start(kSilence);
+    const std::uint64_t deliveries = first_ + outstanding_.size();
+    const bool quiet = std::exchange(seen_, deliveries) == deliveries && outstanding_.empty();
+    if (!quiet || phase_ != Phase::consuming || connection_.is_blocked()) {
+        unserved_ = false;
+        return;
+    }
+    topology_.declare([this](const Result<void>&) { on_silence(); });
+}
+
+void RabbitConsumer::on_silence() {
+    const bool unserved = phase_ == Phase::consuming && outstanding_.empty() && topology_.main_ready() > 0;
+    if (!std::exchange(unserved_, unserved) || !unserved) {
+        return;
+    }
+    unserved_ = false;
+    telemetry::log(Level::warn, "consumer_lost",
+                   {{"queue", topology_.names().main.name}, {"reason", "messages wait and none is handed out"}});
+    close(Then::begin);
 }
 
 void RabbitConsumer::set_phase(Phase phase) {

@@ -27,11 +27,17 @@
 
 namespace boardbus::transport {
 
+enum class DlqWatch { yes, no };
+enum class Traceparents { ignored, read };
+
 struct RabbitConsumerOptions {
     /// Its heartbeat is taken as 5 s at most: a standby takes over from a silent worker after about 2.5 of them.
     AmqpOptions connection;
     board::Topology topology;
     std::uint16_t prefetch = 256;
+    /// Whether to give RabbitMQ's own dead letters their line. Of several consumers in one process, one: they share the DLQ.
+    DlqWatch dlq_watch = DlqWatch::yes;
+    Traceparents traceparents = Traceparents::ignored;  ///< Read: deliveries carry their trace.
 };
 
 class RabbitConsumer final : public board::DeliverySource,
@@ -55,6 +61,9 @@ class RabbitConsumer final : public board::DeliverySource,
     void stop(Task done);
 
     bool is_open() const { return phase_ == Phase::consuming; }
+
+    /// True when deliveries have come since it last queued up: it is the single active consumer, or was a moment ago.
+    bool has_been_active() const { return first_ + outstanding_.size() - 1 > base_; }
 
     void start(board::DeliverySink& sink) override;
     void release() override;
@@ -87,11 +96,15 @@ class RabbitConsumer final : public board::DeliverySource,
     void flush_acks();
     Outstanding* find(std::uint64_t tag);
     void set_phase(Phase phase);
+    void watch_silence();
+    void on_silence();
 
     // Constant after construction.
     Loop& loop_;
     telemetry::Metrics& metrics_;
     const std::uint16_t prefetch_;
+    const DlqWatch dlq_watch_;
+    const Traceparents traceparents_;
     const std::function<void(bool)> on_state_;
 
     // Loop only.
@@ -112,6 +125,9 @@ class RabbitConsumer final : public board::DeliverySource,
     Backoff backoff_;
     Timer again_;
     Timer leave_deadline_;
+    Timer silence_;
+    std::uint64_t seen_ = 0;  // Deliveries when the silence was last looked at.
+    bool unserved_ = false;   // Then messages waited and none was here.
     Task stopped_;
 };
 

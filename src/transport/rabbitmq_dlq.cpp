@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "board/envelope.h"
+#include "board/lanes.h"
 
 namespace boardbus::transport {
 
@@ -27,11 +28,11 @@ DeadLetter dead_letter_from(AmqpMessage message) {
     return letter;
 }
 
-RabbitDlq::RabbitDlq(Loop& loop, AmqpOptions connection, board::Topology topology)
-    : topology_(std::move(topology)),
+RabbitDlq::RabbitDlq(Loop& loop, AmqpOptions connection, std::vector<board::Topology> lanes)
+    : lanes_(std::move(lanes)),
       connection_(loop, *this, std::move(connection)),
       publishing_(loop, connection_, [this](bool open) { on_publishable(open); }),
-      reader_(loop, connection_, topology_.dlq.name) {}
+      reader_(loop, connection_, lanes_.front().dlq.name) {}
 
 void RabbitDlq::begin(Task work, std::move_only_function<void(Result<void>)> done) {
     work_ = std::move(work);
@@ -151,17 +152,18 @@ void RabbitDlq::replay_one(AmqpMessage& message, DlqReader::Decide decide) {
         decide(Next::keep);
         return;
     }
-    publishing_.publish({topology_.main.exchange, topology_.main.routing_key,
-                         replay_copy(letter.properties, iso_8601(wall_now())), std::move(letter.body)},
-                        [this, decide = std::move(decide)](Confirm confirm, std::string_view reason) mutable {
-                            if (confirm == Confirm::confirmed) {
-                                ++changed_;
-                                decide(Next::remove);
-                            } else {
-                                failure_ = fail(Errc::refused, std::string(reason));
-                                decide(Next::stop);
-                            }
-                        });
+    const board::QueuePlan& main = lanes_[board::lane_of(letter.board_id, lanes_.size())].main;
+    publishing_.publish(
+        {main.exchange, main.routing_key, replay_copy(letter.properties, iso_8601(wall_now())), std::move(letter.body)},
+        [this, decide = std::move(decide)](Confirm confirm, std::string_view reason) mutable {
+            if (confirm == Confirm::confirmed) {
+                ++changed_;
+                decide(Next::remove);
+            } else {
+                failure_ = fail(Errc::refused, std::string(reason));
+                decide(Next::stop);
+            }
+        });
 }
 
 void RabbitDlq::purge(std::optional<std::string> event_id, std::move_only_function<void(Result<std::size_t>)> done) {

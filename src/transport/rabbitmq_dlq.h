@@ -35,7 +35,8 @@ DeadLetter dead_letter_from(AmqpMessage message);
 
 class RabbitDlq final : private AmqpConnectionOwner {
   public:
-    RabbitDlq(Loop& loop, AmqpOptions connection, board::Topology topology);
+    /// `lanes`: at least one; all share their dead letter queue.
+    RabbitDlq(Loop& loop, AmqpOptions connection, std::vector<board::Topology> lanes);
 
     // Each calls `done` once, after the connection is closed again. Errors: unavailable, timeout, refused.
 
@@ -44,7 +45,7 @@ class RabbitDlq final : private AmqpConnectionOwner {
 
     void show(std::string event_id, std::move_only_function<void(Result<std::optional<DeadLetter>>)> done);
 
-    /// Sends the dead letters of that id, or without an id all that are there now, to the main exchange again. Says how many.
+    /// Sends the dead letters of that id, or without an id all that are there now, to their boards' lanes again. Says how many.
     void replay(std::optional<std::string> event_id, std::move_only_function<void(Result<std::size_t>)> done);
 
     /// Removes the dead letters of that id, or without an id all that are there now. Says how many.
@@ -60,7 +61,7 @@ class RabbitDlq final : private AmqpConnectionOwner {
     void replay_one(AmqpMessage& message, DlqReader::Decide decide);
     void finish(Result<void> result);
 
-    const board::Topology topology_;
+    const std::vector<board::Topology> lanes_;
     AmqpConnection connection_;
     ConfirmChannel publishing_;
     DlqReader reader_;

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/random.h"
 #include "base/trace_context.h"
+#include "board/lanes.h"
 
 namespace boardbus::transport {
 namespace {
@@ -53,11 +54,13 @@ RabbitPublisher::RabbitPublisher(Loop& loop, telemetry::Metrics& metrics, Rabbit
       queue_bytes_max_(options.queue_bytes),
       on_state_(std::move(on_state)),
       connection_(loop, *this, std::move(options.connection)),
-      topology_(loop, connection_, metrics, std::move(options.topology)),
       channel_(loop, connection_, [this](bool open) { on_channel_state(open); }),
       backoff_(std::chrono::milliseconds(100), std::chrono::milliseconds(5000)),
       reopen_(loop, [this] { open_channel(); }),
       deadline_(loop, [this] { expire(); }) {
+    for (board::Topology& lane : options.lanes) {
+        lanes_.push_back(std::make_unique<RabbitTopology>(loop, connection_, metrics, std::move(lane)));
+    }
     loop_.add_turn_end(*this);
 }
 
@@ -118,7 +121,7 @@ void RabbitPublisher::send(Waiting waiting) {
     const std::uint64_t id = next_id_++;
     sent_.emplace(id, Sent{std::move(waiting.done), waiting.since});
     amqp::Properties properties = properties_of(waiting.publication);
-    const auto& main = topology_.names().main;
+    const board::QueuePlan& main = lanes_[board::lane_of(waiting.publication.board_id, lanes_.size())]->names().main;
     channel_.publish({main.exchange, main.routing_key, std::move(properties), std::move(waiting.publication.body)},
                      [this, id](Confirm confirm, std::string_view reason) { on_confirm(id, confirm, reason); });
     ++written_;
@@ -139,7 +142,9 @@ void RabbitPublisher::on_turn_end() {
 void RabbitPublisher::on_confirm(std::uint64_t id, Confirm confirm, std::string_view reason) {
     if (confirm == Confirm::returned) {
         // No queue is bound: somebody removed what we declared.
-        topology_.declare([](const auto&) {});
+        for (const auto& lane : lanes_) {
+            lane->declare([](const auto&) {});
+        }
     }
     if (confirm == Confirm::confirmed) {
         fault::point("app.after_confirm");
@@ -211,11 +216,15 @@ void RabbitPublisher::on_connected() {
 
 /// The topology first: without its queue every publication would come back. What of it failed has been said there.
 void RabbitPublisher::open_channel() {
-    topology_.declare([this](const Result<void>&) {
-        if (connection_.is_open() && !channel_.is_open()) {
-            channel_.open();
-        }
-    });
+    declare(0);
+}
+
+void RabbitPublisher::declare(std::size_t lane) {
+    if (lane < lanes_.size()) {
+        lanes_[lane]->declare([this, lane](const Result<void>&) { declare(lane + 1); });
+    } else if (connection_.is_open() && !channel_.is_open()) {
+        channel_.open();
+    }
 }
 
 void RabbitPublisher::on_channel_state(bool open) {

@@ -3,7 +3,7 @@
 // Two bounds: the window (publications that RabbitMQ has and has not answered) and the queue in bytes (those that wait for a place in
 // it, or for the end of a memory or disk alarm). Beyond them, and without a connection, a publication is rejected at once: whoever sent
 // it can decide better than a queue what to do. Every publication is answered within its timeout: `rejected` when it never left,
-// `unknown` when it did. Lives on the bus loop. Spec: CONTRACT §5.
+// `unknown` when it did. A board's publications take its lane. Lives on the bus loop. Spec: CONTRACT §5.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -13,8 +13,10 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/backoff.h"
 #include "base/loop.h"
@@ -29,7 +31,7 @@ namespace boardbus::transport {
 
 struct RabbitPublisherOptions {
     AmqpOptions connection;
-    board::Topology topology;
+    std::vector<board::Topology> lanes;  ///< At least one.
     std::chrono::milliseconds timeout{5000};
     std::size_t window = 256;
     std::size_t queue_bytes = 16U << 20;
@@ -71,6 +73,7 @@ class RabbitPublisher final : public board::Publisher, private AmqpConnectionOwn
     void on_turn_end() override;
 
     void open_channel();
+    void declare(std::size_t lane);
     void on_channel_state(bool open);
     void pump();
     void send(Waiting waiting);
@@ -92,7 +95,7 @@ class RabbitPublisher final : public board::Publisher, private AmqpConnectionOwn
 
     // Loop only.
     AmqpConnection connection_;
-    RabbitTopology topology_;
+    std::vector<std::unique_ptr<RabbitTopology>> lanes_;
     ConfirmChannel channel_;
     bool open_ = false;
     std::deque<Waiting> waiting_;  // Bound: queue_bytes_max_.

@@ -118,6 +118,9 @@ void RabbitTopology::on_declared(const Result<amqp::Method>& answer) {
     if (item.foreign) {
         report(item, "used as it is");
     }
+    if (const auto* queue = std::get_if<amqp::QueueDeclareOk>(&*answer); queue != nullptr && item.role == Role::main) {
+        main_ready_ = queue->messages;
+    }
     if (item.role == Role::exchange) {
         item_done(answer);
     } else {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ class RabbitTopology final : private AmqpChannelOwner {
 
     /// The route of retry `level` (from 1; beyond the last: the last), as it is used now.
     const board::QueuePlan& level(int level) const;
+
+    /// Messages that waited in the main queue when it was last declared.
+    std::uint32_t main_ready() const { return main_ready_; }
 
     /// True when the broker itself moves to the DLQ what is rejected from the main queue.
     bool main_dead_letters() const;
@@ -69,6 +73,7 @@ class RabbitTopology final : private AmqpChannelOwner {
     // Loop only.
     AmqpChannel channel_;
     std::vector<Item> items_;
+    std::uint32_t main_ready_ = 0;
     std::size_t at_ = 0;  // The item of the pass under way.
     bool under_way_ = false;
     Result<void> result_;

@@ -20,17 +20,45 @@ RedisConnection::RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions opt
     : loop_(loop),
       owner_(owner),
       options_(std::move(options)),
+      server_(options_.url.endpoint),
+      sentinels_(options_.url.sentinels.empty() ? nullptr
+                                                : std::make_unique<RedisSentinels>(loop, options_.url, options_.tls,
+                                                                                   options_.connect_timeout / 2)),
       stream_(loop, *this, options_.tls),
       watch_(loop, [this] { on_timer(); }),
       backoff_(options_.reconnect_initial, options_.reconnect_max),
       retry_(loop, [this] { start(); }) {}
 
 void RedisConnection::start() {
-    stream_.open(options_.url.endpoint, options_.connect_timeout);
+    if (!sentinels_) {
+        return open();
+    }
+    sentinels_->ask([this](Result<Endpoint> master) {
+        if (!master) {
+            return on_closed(master.error());
+        }
+        server_ = std::move(*master);
+        open();
+    });
+}
+
+void RedisConnection::open() {
+    stream_.open(server_, options_.connect_timeout);
+}
+
+void RedisConnection::check_master() {
+    if (!sentinels_ || !up_) {
+        return;
+    }
+    sentinels_->ask([this](const Result<Endpoint>& master) {
+        if (up_ && master && *master != server_) {
+            drop(Error{Errc::unavailable, to_text(server_) + ": the master is " + to_text(*master)});
+        }
+    });
 }
 
 void RedisConnection::send(const RedisCommands& commands, OnReplies done) {
-    const std::string where = to_text(options_.url.endpoint);
+    const std::string where = to_text(server_);
     if (!up_) {
         return done(fail(Errc::unavailable, reported_.empty() ? where + ": not connected yet" : reported_));
     }
@@ -66,6 +94,9 @@ void RedisConnection::log_in() {
     if (url.db != 0) {
         commands.add({"SELECT", std::to_string(url.db)});
     }
+    if (sentinels_) {
+        commands.add({"ROLE"});
+    }
     commands.add({"CLIENT", "SETNAME", "boardbus"});
     enqueue(commands, [this](auto replies) {
         if (replies) {
@@ -74,7 +105,7 @@ void RedisConnection::log_in() {
     });
 }
 
-void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
+Result<void> RedisConnection::read_login(const std::vector<RedisReply>& replies) const {
     for (const RedisReply& reply : replies) {
         const std::string_view text = text_of(*reply);
         if (!is_error(*reply)) {
@@ -84,8 +115,21 @@ void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
         // A user or a proxy may not name its connection; nothing depends on the name.
         const bool only_name = &reply == &replies.back() && (error.code == Errc::refused || text.starts_with("NOPERM"));
         if (!only_name) {
-            return drop(Error{error.code, to_text(options_.url.endpoint) + ": " + error.detail});
+            return fail(error.code, to_text(server_) + ": " + error.detail);
         }
+    }
+    if (sentinels_) {
+        const redisReply& role = *replies[replies.size() - 2];
+        if (role.type != REDIS_REPLY_ARRAY || role.elements == 0 || text_of(*role.element[0]) != "master") {
+            return fail(Errc::unavailable, to_text(server_) + ": not the master yet, or no longer");
+        }
+    }
+    return {};
+}
+
+void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
+    if (auto welcome = read_login(replies); !welcome) {
+        return drop(std::move(welcome.error()));
     }
     up_ = true;
     up_since_ = loop_.now();
@@ -113,7 +157,7 @@ void RedisConnection::on_bytes(std::string_view bytes) {
         return;
     }
     if (!understood) {
-        return drop(Error{Errc::unavailable, to_text(options_.url.endpoint) + ": " + understood.error().detail});
+        return drop(Error{Errc::unavailable, to_text(server_) + ": " + understood.error().detail});
     }
     watch_.start(pending_.empty() ? options_.ping_interval : options_.reply_timeout);
 }
@@ -147,7 +191,7 @@ void RedisConnection::on_timer() {
         return;
     }
     const std::string limit = std::to_string((options_.reply_timeout + options_.patience).count()) + " ms";
-    drop(Error{Errc::timeout, to_text(options_.url.endpoint) + ": no reply within " + limit});
+    drop(Error{Errc::timeout, to_text(server_) + ": no reply within " + limit});
 }
 
 void RedisConnection::set_silent(bool silent) {
@@ -165,6 +209,9 @@ void RedisConnection::on_closed(const Error& error) {
     reader_.reset();
     watch_.stop();
     silent_ = false;
+    if (sentinels_) {
+        sentinels_->stop();
+    }
     // One that lasted and was lost is tried again at once; one that is refused, or is lost whenever it is made, must wait.
     const bool lasted = up_ && loop_.now() - up_since_ > options_.reconnect_initial;
     if (lasted) {

@@ -1,7 +1,8 @@
 // One Redis connection that stays: it connects, logs in, pipelines, notices a dead peer and comes back by itself.
 //
 // Nothing waits for a server that is away: what is sent while the connection is down fails at once, and what was under way when it
-// broke fails with it. A silent server is asked (PING) and then given up, because TCP alone would need minutes. Lives on the bus loop.
+// broke fails with it. A silent server is asked (PING) and then given up, because TCP alone would need minutes. With sentinels the master
+// is looked up before every attempt and has to say itself that it is one. Lives on the bus loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "base/loop.h"
 #include "base/result.h"
 #include "transport/redis_protocol.h"
+#include "transport/redis_sentinels.h"
 #include "transport/stream.h"
 #include "transport/url.h"
 
@@ -79,6 +82,10 @@ class RedisConnection final : private StreamOwner {
 
     bool is_up() const { return up_; }
 
+    /// Something hints that this server is no longer the master: asks the sentinels, if there are any, and drops the connection when they
+    /// name another one. An old master that was only frozen takes writes until it is told.
+    void check_master();
+
     /// How often it has come back.
     std::uint64_t reconnects() const { return reconnects_; }
 
@@ -92,7 +99,9 @@ class RedisConnection final : private StreamOwner {
     void on_open() override;
     void on_bytes(std::string_view bytes) override;
     void on_closed(const Error& error) override;
+    void open();
     void log_in();
+    Result<void> read_login(const std::vector<RedisReply>& replies) const;
     void on_logged_in(const std::vector<RedisReply>& replies);
     void enqueue(const RedisCommands& commands, OnReplies done);
     Result<void> take(RedisReply reply);
@@ -103,6 +112,8 @@ class RedisConnection final : private StreamOwner {
     RedisOwner& owner_;
     const RedisOptions options_;
 
+    Endpoint server_;  // That of the URL, or the master that the sentinels named last.
+    std::unique_ptr<RedisSentinels> sentinels_;
     Stream stream_;
     std::unique_ptr<RedisReader> reader_;  // Lives as long as one connection, so that its address names it.
     std::deque<Pending> pending_;

@@ -17,7 +17,9 @@ struct Parts {
     std::optional<std::string> password;
     std::string host;
     std::uint16_t port = 0;
-    std::string path;  // Without the leading slash.
+    std::vector<Endpoint> more_hosts;  // Only where the scheme allows several.
+    std::string path;                  // Without the leading slash.
+    std::string encoded_path;          // The same as it was written.
 };
 
 struct Scheme {
@@ -25,9 +27,30 @@ struct Scheme {
     std::uint16_t plain_port;
     std::string_view tls;
     std::uint16_t tls_port;
+    const char* expected;
+    bool several_hosts = false;
 };
-constexpr Scheme kRedis{.plain = "redis", .plain_port = 6379, .tls = "rediss", .tls_port = 6379};
-constexpr Scheme kAmqp{.plain = "amqp", .plain_port = 5672, .tls = "amqps", .tls_port = 5671};
+constexpr const char* kRedisBegin = "it must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://";
+constexpr Scheme kRedis{
+    .plain = "redis", .plain_port = 6379, .tls = "rediss", .tls_port = 6379, .expected = kRedisBegin};
+constexpr Scheme kSentinel{.plain = "redis+sentinel",
+                           .plain_port = 26379,
+                           .tls = "rediss+sentinel",
+                           .tls_port = 26379,
+                           .expected = kRedisBegin,
+                           .several_hosts = true};
+constexpr Scheme kAmqp{.plain = "amqp",
+                       .plain_port = 5672,
+                       .tls = "amqps",
+                       .tls_port = 5671,
+                       .expected = "it must begin with amqp:// or amqps://"};
+constexpr Scheme kHttp{.plain = "http",
+                       .plain_port = 80,
+                       .tls = "https",
+                       .tls_port = 443,
+                       .expected = "it must begin with http:// or https://"};
+// A quorum needs three; far more would only delay the error.
+constexpr std::size_t kSentinelsMax = 16;
 
 /// What is wrong with a URL: a constant text, because a part of the URL may be a part of the password.
 using Wrong = std::unexpected<const char*>;
@@ -44,11 +67,11 @@ std::optional<T> decimal(std::string_view digits) {
     return number;
 }
 
-Checked<std::string> percent_decoded(std::string_view text) {
-    std::string decoded;
+Checked<std::string> decoded(std::string_view text) {
+    std::string plain;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] != '%') {
-            decoded += text[i];
+            plain += text[i];
             continue;
         }
         const std::string_view digits = text.substr(i + 1, 2);
@@ -57,16 +80,16 @@ Checked<std::string> percent_decoded(std::string_view text) {
         if (digits.size() < 2 || code != std::errc() || end != digits.data() + 2) {
             return Wrong("'%' must be followed by two hexadecimal digits");
         }
-        decoded += static_cast<char>(byte);
+        plain += static_cast<char>(byte);
         i += 2;
     }
-    return decoded;
+    return plain;
 }
 
 Checked<void> read_user(std::string_view text, Parts& parts) {
     const auto colon = text.find(':');
-    auto user = percent_decoded(text.substr(0, colon));
-    auto password = percent_decoded(colon == text.npos ? "" : text.substr(colon + 1));
+    auto user = decoded(text.substr(0, colon));
+    auto password = decoded(colon == text.npos ? "" : text.substr(colon + 1));
     if (!user || !password) {
         return Wrong(!user ? user.error() : password.error());
     }
@@ -111,13 +134,28 @@ Checked<void> read_host(std::string_view text, Parts& parts) {
     return {};
 }
 
+Checked<void> read_more_hosts(std::string_view text, const Scheme& scheme, Parts& parts) {
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const auto end = std::min(text.find(',', begin), text.size());
+        Parts one{.port = parts.tls ? scheme.tls_port : scheme.plain_port};
+        if (auto read = read_host(text.substr(begin, end - begin), one); !read) {
+            return read;
+        }
+        if (parts.more_hosts.size() + 1 == kSentinelsMax) {
+            return Wrong("at most 16 sentinels");
+        }
+        parts.more_hosts.push_back({.host = std::move(one.host), .port = one.port, .tls = parts.tls});
+        begin = end + 1;
+    }
+    return {};
+}
+
 Checked<Parts> cut(std::string_view text, const Scheme& scheme) {
     Parts parts;
     const auto colon = text.find("://");
     const std::string_view name = text.substr(0, colon);
     if (colon == text.npos || (name != scheme.plain && name != scheme.tls)) {
-        return Wrong(scheme.plain == "redis" ? "it must begin with redis:// or rediss://"
-                                             : "it must begin with amqp:// or amqps://");
+        return Wrong(scheme.expected);
     }
     parts.tls = name == scheme.tls;
     parts.port = parts.tls ? scheme.tls_port : scheme.plain_port;
@@ -126,7 +164,8 @@ Checked<Parts> cut(std::string_view text, const Scheme& scheme) {
         return Wrong("options after '?' or '#' are not supported ('%3F' and '%23' stand for the characters)");
     }
     std::string_view authority = rest.substr(0, rest.find('/'));
-    auto path = percent_decoded(rest.substr(std::min(rest.size(), authority.size() + 1)));
+    parts.encoded_path = rest.substr(std::min(rest.size(), authority.size() + 1));
+    auto path = decoded(parts.encoded_path);
     if (!path) {
         return Wrong(path.error());
     }
@@ -137,8 +176,14 @@ Checked<Parts> cut(std::string_view text, const Scheme& scheme) {
         }
         authority.remove_prefix(at + 1);
     }
-    if (auto read = read_host(authority, parts); !read) {
+    const std::size_t first = scheme.several_hosts ? authority.find(',') : authority.npos;
+    if (auto read = read_host(authority.substr(0, first), parts); !read) {
         return Wrong(read.error());
+    }
+    if (first != authority.npos) {
+        if (auto read = read_more_hosts(authority.substr(first + 1), scheme, parts); !read) {
+            return Wrong(read.error());
+        }
     }
     return parts;
 }
@@ -155,15 +200,32 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 Result<RedisUrl> parse_redis_url(std::string_view text) {
-    auto parts = cut(trimmed(text), kRedis);
+    const std::string_view name = trimmed(text).substr(0, trimmed(text).find("://"));
+    const bool by_sentinel = name.ends_with("+sentinel");
+    auto parts = cut(trimmed(text), by_sentinel ? kSentinel : kRedis);
     if (!parts) {
         return invalid(text, parts.error());
     }
-    const auto db = parts->path.empty() ? 0 : decimal<int>(parts->path);
+    std::string_view path = parts->path;
+    std::string master;
+    if (by_sentinel) {
+        master = path.substr(0, path.find('/'));
+        path.remove_prefix(std::min(path.size(), master.size() + 1));
+        if (master.empty() || master.size() > 200) {
+            return invalid(text, "the path must begin with the master's name: /name or /name/db");
+        }
+    }
+    const auto db = path.empty() ? 0 : decimal<int>(path);
     if (!db) {
         return invalid(text, "the path must be the number of a database");
     }
-    return RedisUrl{.endpoint = {.host = std::move(parts->host), .port = parts->port, .tls = parts->tls},
+    Endpoint first{.host = std::move(parts->host), .port = parts->port, .tls = parts->tls};
+    if (by_sentinel) {
+        parts->more_hosts.insert(parts->more_hosts.begin(), first);
+    }
+    return RedisUrl{.endpoint = std::move(first),
+                    .sentinels = std::move(parts->more_hosts),
+                    .master = std::move(master),
                     .user = std::move(parts->user).value_or(""),
                     .password = std::move(parts->password).value_or(""),
                     .db = *db};
@@ -185,6 +247,26 @@ Result<std::vector<AmqpUrl>> parse_amqp_urls(std::string_view text) {
         begin = end + 1;
     }
     return urls;
+}
+
+Result<HttpUrl> parse_http_url(std::string_view text) {
+    auto parts = cut(trimmed(text), kHttp);
+    if (!parts) {
+        return invalid(text, parts.error());
+    }
+    if (parts->user) {
+        return invalid(text, "user and password belong into a header");
+    }
+    if (!std::ranges::all_of(parts->encoded_path, [](char c) { return c > ' ' && c < 0x7F; })) {
+        return invalid(text, "the path must be printable ASCII without spaces ('%20' stands for one)");
+    }
+    return HttpUrl{.endpoint = {.host = std::move(parts->host), .port = parts->port, .tls = parts->tls},
+                   .path = "/" + std::move(parts->encoded_path)};
+}
+
+Result<std::string> percent_decoded(std::string_view text) {
+    auto plain = decoded(text);
+    return plain ? Result<std::string>(std::move(*plain)) : fail(Errc::invalid, plain.error());
 }
 
 std::string mask_url(std::string_view text) {

@@ -1,4 +1,4 @@
-// Broker URLs: redis, rediss, amqp, amqps.
+// URLs of whom we talk to: redis, rediss, both with +sentinel, amqp, amqps, http, https.
 //
 // A URL carries a password, so no error text quotes any part of one except through mask_url().
 // Spec: RFC 3986 §3; RabbitMQ URI Specification; IANA registration of the "redis" scheme.
@@ -15,9 +15,11 @@
 namespace boardbus::transport {
 
 struct RedisUrl {
-    Endpoint endpoint;
-    std::string user;      ///< Empty: Redis's default user.
-    std::string password;  ///< Both empty: no AUTH.
+    Endpoint endpoint;                  ///< Without sentinels.
+    std::vector<Endpoint> sentinels{};  ///< They know where the master is.
+    std::string master{};               ///< Its name among them.
+    std::string user;                   ///< Empty: Redis's default user.
+    std::string password;               ///< Both empty: no AUTH.
     int db = 0;
 };
 
@@ -28,12 +30,24 @@ struct AmqpUrl {
     std::string vhost = "/";
 };
 
-/// `redis[s]://[user[:password]@]host[:port][/db]`. Errors: invalid.
+struct HttpUrl {
+    Endpoint endpoint;
+    std::string path = "/";  ///< As it was written, percent-encoded; begins with a slash.
+};
+
+/// `redis[s]://[user[:password]@]host[:port][/db]`, or `redis[s]+sentinel://[user[:password]@]host[:port][,host[:port]…]/master[/db]`,
+/// where user and password are for sentinels and master both. Errors: invalid.
 Result<RedisUrl> parse_redis_url(std::string_view text);
 
 /// One or more, comma-separated, `amqp[s]://[user[:password]@]host[:port][/vhost]`; no path and `/` both mean the vhost `/`.
 /// Errors: invalid.
 Result<std::vector<AmqpUrl>> parse_amqp_urls(std::string_view text);
+
+/// `http[s]://host[:port][/path]`; a user is refused. Errors: invalid.
+Result<HttpUrl> parse_http_url(std::string_view text);
+
+/// `%41` as `A`; a plus sign is a plus sign. Errors: invalid. Spec: RFC 3986 §2.1.
+Result<std::string> percent_decoded(std::string_view text);
 
 /// `text` with `***` for every password, well-formed or not; when in doubt too much is hidden.
 std::string mask_url(std::string_view text);

@@ -3,11 +3,11 @@
 #include "web/admission.h"
 
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <cctype>
 
+#include "base/digest.h"
 #include "base/utf8.h"
 
 namespace boardbus::web {
@@ -84,13 +84,10 @@ std::string forwarded_scheme(std::string_view forwarded_proto) {
 
 }  // namespace
 
-TokenCheck::TokenCheck(std::string_view token) {
-    SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), digest_.data());
-}
+TokenCheck::TokenCheck(std::string_view token) : digest_(sha256(token)) {}
 
 bool TokenCheck::matches(std::string_view presented) const {
-    std::array<std::uint8_t, 32> digest;
-    SHA256(reinterpret_cast<const unsigned char*>(presented.data()), presented.size(), digest.data());
+    const auto digest = sha256(presented);
     return CRYPTO_memcmp(digest.data(), digest_.data(), digest.size()) == 0 && !presented.empty();
 }
 

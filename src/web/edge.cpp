@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/random.h"
+#include "board/cursor.h"
 #include "telemetry/log.h"
 #include "web/http_connection.h"
 #include "web/ws_codec.h"
@@ -23,6 +25,14 @@ constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::chrono::milliseconds kSweepInterval{100};
 constexpr std::size_t kSweepParts = 10;
 constexpr std::size_t kSweepLeast = 256;
+
+// A drain sends away 64 sessions at once, so that a small server stops at once; more of them when there would be more slices
+// than fit into half of the grace.
+constexpr std::size_t kLeaveAtOnce = 64;
+constexpr std::chrono::milliseconds kLeaveInterval{50};
+
+// What a replay encodes at a time; a smaller backlog gets smaller slices.
+constexpr std::size_t kSliceBytes = 256 * 1024;
 
 }  // namespace
 
@@ -46,7 +56,18 @@ Edge::Edge(Loop& loop, const Options& options, EdgeServices& services)
       replies_(options),
       buffer_(kReadBytes),
       sweep_timer_(loop, [this] { sweep(); }),
+      leave_timer_(loop, [this] { send_away(); }),
       drain_timer_(loop, [this] { finish_drain(); }) {
+    shard_.set_listener({.on_live =
+                             [this](bool live) {
+                                 live_ = live;
+                                 for (std::size_t i = 0; i < places_.size(); ++i) {
+                                     if (places_[i].session) {
+                                         places_[i].session->on_live(live);
+                                     }
+                                 }
+                             },
+                         .on_epoch = [this](const std::string& epoch) { epoch_ = epoch; }});
     services.hub.add_shard(shard_);
 }
 
@@ -112,41 +133,88 @@ Session* Edge::find(Ticket ticket) const {
     return place.generation == ticket.generation ? place.session.get() : nullptr;
 }
 
-void Edge::publish(const Session& session, board::Publication publication) {
+void Edge::publish(const Session& session, board::Publication publication, std::unique_ptr<Receipt> receipt) {
     ++publishes_;
     const Ticket ticket = ticket_of(session);
     if (&loop_ == &services_.bus_loop) {
-        services_.publisher.publish(std::move(publication), [this, ticket](board::PublishResult result) {
-            on_published(ticket, std::move(result));
-        });
+        services_.publisher.publish(std::move(publication),
+                                    [this, ticket, receipt = std::move(receipt)](board::PublishResult result) {
+                                        on_published(ticket, std::move(result), receipt.get());
+                                    });
         return;
     }
     // Bound: each session's publishes in flight.
-    services_.bus_loop.post([this, ticket, publication = std::move(publication)]() mutable {
-        services_.publisher.publish(std::move(publication), [this, ticket](board::PublishResult result) {
-            loop_.post(
-                [this, ticket, result = std::move(result)]() mutable { on_published(ticket, std::move(result)); });
-        });
+    services_.bus_loop.post([this, ticket, publication = std::move(publication),
+                             receipt = std::move(receipt)]() mutable {
+        services_.publisher.publish(
+            std::move(publication), [this, ticket, receipt = std::move(receipt)](board::PublishResult result) mutable {
+                loop_.post([this, ticket, receipt = std::move(receipt), result = std::move(result)]() mutable {
+                    on_published(ticket, std::move(result), receipt.get());
+                });
+            });
     });
 }
 
-void Edge::on_published(Ticket ticket, board::PublishResult result) {
+void Edge::on_published(Ticket ticket, board::PublishResult result, const Receipt* receipt) {
     --publishes_;
     if (Session* session = find(ticket)) {
-        session->on_published(std::move(result));
+        session->on_published(std::move(result), receipt);
     }
     if (draining_ && session_count_ == 0 && publishes_ == 0) {
         drain_timer_.start({});
     }
 }
 
+void Edge::resume(const Session& session, std::vector<std::string> boards, const hub::ResumePoint& point) {
+    const hub::Form form = session.form();
+    auto done = [this, ticket = ticket_of(session), boards, form](hub::ResumeAnswer answer) {
+        if (Session* waiting = find(ticket)) {
+            waiting->on_resumed(std::move(answer));
+        } else if (answer.joined) {
+            report_left(boards, form);
+        }
+    };
+    services_.hub.resume({.shard = &shard_,
+                          .form = form,
+                          .boards = std::move(boards),
+                          .point = point,
+                          .slice_bytes = std::min(kSliceBytes, services_.slow_budget.reader_bytes() / 2),
+                          .done = std::move(done)});
+}
+
+void Edge::report_left(const std::vector<std::string>& boards, hub::Form form) {
+    if (boards.empty()) {
+        services_.hub.report_leave(shard_, {}, form);
+    }
+    for (const std::string& board : boards) {
+        services_.hub.report_leave(shard_, board, form);
+    }
+}
+
+void Edge::read_past(const Session& session, std::string board, std::uint64_t before, std::size_t limit) {
+    services_.hub.read_past(shard_, std::move(board), before, limit,
+                            [this, ticket = ticket_of(session)](Result<hub::PastEvents> past) {
+                                if (Session* waiting = find(ticket)) {
+                                    waiting->on_past(std::move(past));
+                                }
+                            });
+}
+
+bool Edge::may_follow(std::string_view cursor) const {
+    const auto read = board::parse_cursor(cursor);
+    return read && (epoch_.empty() || read->position.epoch == epoch_);
+}
+
+std::chrono::milliseconds Edge::reconnect_delay() const {
+    const auto least = static_cast<double>(options_.reconnect_initial_delay.count());
+    return std::chrono::milliseconds(static_cast<std::int64_t>(least * (0.5 + random_unit())) + 1);
+}
+
 void Edge::replace(Session& old, std::unique_ptr<Session> next) {
     Place& place = places_[old.place_];
     next->place_ = old.place_;
     ++place.generation;
-    // Not modify(): this turn may have read another event for `old`, and the loop would bring it to a dead object.
-    loop_.remove(next->fd(), old);
-    loop_.add(next->fd(), EPOLLIN, *next);
+    loop_.replace(next->fd(), EPOLLIN, old, *next);
     place.session = std::move(next);
 }
 
@@ -185,10 +253,29 @@ void Edge::drain(std::chrono::nanoseconds grace, Task done) {
     listener_.reset();
     for (std::size_t i = 0; i < places_.size(); ++i) {
         if (places_[i].session) {
-            places_[i].session->go_away();
+            leaving_.push_back(ticket_of(*places_[i].session));
         }
     }
+    for (std::size_t left = leaving_.size(); left > 1; --left) {
+        std::swap(leaving_[left - 1], leaving_[random_u64() % left]);
+    }
+    const auto slices = std::max<std::size_t>(1, static_cast<std::size_t>(grace / 2 / kLeaveInterval));
+    leave_at_once_ = std::max(kLeaveAtOnce, leaving_.size() / slices + 1);
     drain_timer_.start(session_count_ == 0 && publishes_ == 0 ? std::chrono::nanoseconds(0) : grace);
+    send_away();
+}
+
+void Edge::send_away() {
+    for (std::size_t i = 0; i < leave_at_once_ && !leaving_.empty(); ++i) {
+        const Ticket ticket = leaving_.back();
+        leaving_.pop_back();
+        if (Session* session = find(ticket)) {
+            session->go_away();
+        }
+    }
+    if (!leaving_.empty()) {
+        leave_timer_.start(kLeaveInterval);
+    }
 }
 
 void Edge::finish_drain() {
@@ -198,6 +285,8 @@ void Edge::finish_drain() {
         }
     }
     drain_timer_.stop();
+    leave_timer_.stop();
+    leaving_.clear();
     if (drained_) {
         std::exchange(drained_, nullptr)();
     }

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,30 +27,15 @@
 #include "telemetry/metrics.h"
 #include "web/admission.h"
 #include "web/client_address.h"
+#include "web/edge_services.h"
 #include "web/listener.h"
-#include "web/occupancy.h"
 #include "web/options.h"
-#include "web/pages.h"
 #include "web/rate_limit.h"
-#include "web/readiness.h"
 #include "web/replies.h"
 #include "web/session.h"
 #include "web/ws_deflate.h"
 
 namespace boardbus::web {
-
-/// What all edges of the process share; it outlives them.
-struct EdgeServices {
-    Loop& bus_loop;
-    board::Publisher& publisher;  ///< Used on the bus loop. What it still holds when an edge dies must never be called.
-    hub::Hub& hub;
-    hub::SlowBudget& slow_budget;
-    telemetry::Metrics& metrics;
-    const Readiness& readiness;
-    const Pages& pages;
-    RateLimitStore& rate_limits;
-    Occupancy& occupancy;
-};
 
 /// How the hub makes WebSocket bytes. For the bus loop.
 hub::WsEncoder make_ws_encoder();
@@ -69,7 +55,9 @@ class Edge {
     void adopt(UniqueFd fd, const Address& peer);
 
     /// Stops accepting, ends all sessions (1001, end of stream), waits for publishes that are on their way and calls
-    /// `done`, at the latest after `grace`; what is left then is closed. `done` must not destroy the edge.
+    /// `done`, at the latest after `grace`; what is left then is closed. Many sessions are ended in slices in random
+    /// order over half of the grace, so that they do not come down on the other servers all at once. `done` must not
+    /// destroy the edge.
     void drain(std::chrono::nanoseconds grace, Task done);
     bool draining() const { return draining_; }
 
@@ -100,7 +88,26 @@ class Edge {
     Session* find(Ticket ticket) const;
 
     /// Sends a message to the bus; the session hears through on_published(), unless it has gone.
-    void publish(const Session& session, board::Publication publication);
+    void publish(const Session& session, board::Publication publication, std::unique_ptr<Receipt> receipt = {});
+
+    /// Lets a session join boards (none: all; sorted) at a known place. It hears through on_resumed(); when it has gone,
+    /// what the hub counted is reported as left. Slices are cut so that one fits into a reader's backlog.
+    void resume(const Session& session, std::vector<std::string> boards, const hub::ResumePoint& point);
+
+    /// What a session does with an answer that came too late for it.
+    void report_left(const std::vector<std::string>& boards, hub::Form form);
+
+    /// Asks for the last `limit` events of a board below `before`. The session hears through on_past().
+    void read_past(const Session& session, std::string board, std::uint64_t before, std::size_t limit);
+
+    /// False while live delivery has been interrupted for a while.
+    bool is_live() const { return live_; }
+
+    /// Could a stream go on behind this cursor? As far as this loop knows the history.
+    bool may_follow(std::string_view cursor) const;
+
+    /// When a client that is sent away, or loses its stream, should come back: spread over a second or more.
+    std::chrono::milliseconds reconnect_delay() const;
 
     /// Puts `next`, which has the socket of `old`, into its place. `old` is destroyed.
     void replace(Session& old, std::unique_ptr<Session> next);
@@ -114,8 +121,9 @@ class Edge {
         std::uint32_t generation = 0;
     };
 
-    void on_published(Ticket ticket, board::PublishResult result);
+    void on_published(Ticket ticket, board::PublishResult result, const Receipt* receipt);
     void sweep();
+    void send_away();
     void finish_drain();
     void complain_of_crowd();
 
@@ -139,7 +147,12 @@ class Edge {
     Timer sweep_timer_;
     std::unique_ptr<Listener> listener_;
     Instant next_complaint_{};
+    bool live_ = true;
+    std::string epoch_;  // Of the history; "": not known yet.
     bool draining_ = false;
+    std::vector<Ticket> leaving_;  // Who has to be sent away, in random order. Bound: the sessions.
+    std::size_t leave_at_once_ = 0;
+    Timer leave_timer_;
     Timer drain_timer_;
     Task drained_;
 };

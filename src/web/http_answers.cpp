@@ -14,6 +14,7 @@
 #include "web/edge.h"
 #include "web/http_connection.h"
 #include "web/http_target.h"
+#include "web/resume_point.h"
 #include "web/ws_handshake.h"
 
 namespace boardbus::web {
@@ -52,13 +53,25 @@ std::optional<RateLimit> HttpConnection::limit() const {
             return {};
         case Route::sse_activity:
         case Route::sse_board:
+            // Who comes back after a restart of ours is not to blame for the rush. Only with the token: else guesses at it
+            // would not be counted.
+            if (edge_.may_follow(stream_cursor()) && has_token()) {
+                return {};
+            }
             return edge_.options().stream_rate_limit;
         case Route::unknown:
         case Route::index:
         case Route::post_message:
+        case Route::history:
             break;
     }
     return edge_.options().default_rate_limit;
+}
+
+/// What an EventSource sends by itself; or the query, for those who cannot set a header.
+std::string HttpConnection::stream_cursor() const {
+    const std::string_view last_id = header("Last-Event-ID");
+    return last_id.empty() ? query_value(query_, "last_event_id") : std::string(last_id);
 }
 
 void HttpConnection::handle() {
@@ -102,6 +115,9 @@ void HttpConnection::handle() {
             break;
         case Route::post_message:
             take_message();
+            break;
+        case Route::history:
+            show_history();
             break;
         case Route::websocket:
             shake_hands();
@@ -194,6 +210,7 @@ void HttpConnection::open_stream() {
         answer(edge_.replies().sse_head(context(), wall_now()), 200);
         return;
     }
+    point_ = resume_point(stream_cursor());
     set_state(State::streaming);
 }
 
@@ -258,17 +275,20 @@ void HttpConnection::shake_hands() {
         metrics.handshake_refused(telemetry::Refusal::token);
         metrics.authentication_failed();
         count_failed_authentication();
-        upgrade({.close_code = close_code::kUnauthorized, .close_reason = "invalid or missing token"});
+        upgrade(*key, {.close_code = close_code::kUnauthorized, .close_reason = "invalid or missing token"});
         return;
     }
     if (!edge_.services().occupancy.websockets.take()) {
         metrics.handshake_refused(telemetry::Refusal::limit);
-        upgrade({.close_code = close_code::kTryAgainLater, .close_reason = "too many connections"});
+        upgrade(*key, {.close_code = close_code::kTryAgainLater, .close_reason = "too many connections"});
         return;
     }
     boards_.clear();
     boards_.push_back(std::move(*board));
-    upgrade({});
+    Upgrade welcome;
+    welcome.terms.v1 = offers_subprotocol(request_, v1::kProtocol);
+    welcome.terms.point = resume_point(query_value(query_, "since"));
+    upgrade(*key, std::move(welcome));
 }
 
 void HttpConnection::count_failed_authentication() {
@@ -279,14 +299,15 @@ void HttpConnection::count_failed_authentication() {
     }
 }
 
-void HttpConnection::upgrade(Upgrade upgrade) {
+void HttpConnection::upgrade(std::string_view key, Upgrade upgrade) {
     // Not for a socket that is only told why it cannot stay: what it still sends must cost nothing.
     const auto deflate =
         upgrade.close_code == 0 ? agree_on_deflate(request_.joined_header("Sec-WebSocket-Extensions")) : std::nullopt;
     if (deflate) {
-        upgrade.terms = {.deflate = true, .server_window_bits = deflate->server_window_bits};
+        upgrade.terms.deflate = true;
+        upgrade.terms.server_window_bits = deflate->server_window_bits;
     }
-    upgrade.response = upgrade_response(*check_upgrade(request_), {},
+    upgrade.response = upgrade_response(key, upgrade.terms.v1 ? v1::kProtocol : std::string_view(),
                                         deflate ? std::string_view(deflate->response) : std::string_view(),
                                         edge_.replies().handshake_headers(context()));
     edge_.services().metrics.http_request(route_label(match_.route), request_.method, 101, edge_.loop().now() - began_);

@@ -176,7 +176,7 @@ void HttpConnection::become_websocket() {
     if (upgrade.close_code != 0) {
         session.refuse(upgrade.response, upgrade.close_code, upgrade.close_reason);
     } else {
-        session.open(board, upgrade.response);
+        session.open(board, upgrade.response, upgrade.terms);
     }
     if (!unread.empty()) {
         session.on_input(unread);
@@ -195,9 +195,10 @@ void HttpConnection::become_stream() {
     edge.services().metrics.http_request(route_label(match_.route), request_.method, 200, edge.loop().now() - began_);
     auto next = std::make_unique<SseSession>(edge, shard(), release_fd(), chunks);
     SseSession& session = *next;
-    const std::vector<std::string> boards = std::move(boards_);
+    std::vector<std::string> boards = std::move(boards_);
+    const hub::ResumePoint point = std::move(point_);
     edge.replace(*this, std::move(next));
-    session.open(boards, head);
+    session.open(std::move(boards), head, point);
 }
 
 void HttpConnection::on_trouble(hub::Trouble) {
@@ -231,15 +232,16 @@ void HttpConnection::on_sweep() {
                 edge_.destroy(*this);
             }
             break;
-        case State::deciding:    // Answered exactly once, and
-        case State::publishing:  // the publisher has a deadline of its own.
+        case State::deciding:     // Answered exactly once, and
+        case State::publishing:   // the publisher has a deadline of its own,
+        case State::remembering:  // and so has the history.
         case State::upgrading:
         case State::streaming:
             break;
     }
 }
 
-void HttpConnection::on_published(board::PublishResult result) {
+void HttpConnection::on_published(board::PublishResult result, const Receipt*) {
     using enum board::PublishOutcome;
     if (result.outcome == accepted) {
         reply({.status = 202, .body = accepted_});

@@ -30,7 +30,11 @@ class HttpConnection final : public Session {
     void on_ready(std::uint32_t events) override;
     void on_trouble(hub::Trouble trouble) override;
     void on_sweep() override;
-    void on_published(board::PublishResult result) override;
+    void on_notice(std::string_view, const hub::EncodedNotice&) override {}
+    void on_published(board::PublishResult result, const Receipt* receipt) override;
+    void on_resumed(hub::ResumeAnswer) override {}
+    void on_past(Result<hub::PastEvents> past) override;
+    void on_live(bool) override {}
     void go_away() override;
 
   private:
@@ -38,6 +42,7 @@ class HttpConnection final : public Session {
         receiving,     ///< Between requests or inside one.
         deciding,      ///< The rate limits are being asked.
         publishing,    ///< The bus is being asked.
+        remembering,   ///< The history is being asked.
         writing,       ///< The answer waits for the socket.
         writing_last,  ///< The same, and it was the last.
         lingering,  ///< All is written and our side shut; what the client still sends is read and thrown away, lest the
@@ -72,14 +77,16 @@ class HttpConnection final : public Session {
     void show_asset();
     void open_stream();
     void take_message();
+    void show_history();
     void shake_hands();
     void count_failed_authentication();
-    void upgrade(Upgrade upgrade);
+    void upgrade(std::string_view key, Upgrade upgrade);
     bool has_token() const;
     void reply(const Reply& reply);
     void fail_with(int status, std::string_view detail);
     ReplyContext context() const;
     std::optional<RateLimit> limit() const;
+    std::string stream_cursor() const;
     std::string_view header(std::string_view name) const { return request_.header(name).value_or(std::string_view()); }
 
     const Address peer_;
@@ -98,7 +105,8 @@ class HttpConnection final : public Session {
     std::string request_id_;
     std::optional<RateDecision> rate_;
     std::string accepted_;             // The body of a 202, should the bus take the message.
-    std::vector<std::string> boards_;  // Of a stream or WebSocket. Bound: kStreamBoardsMax.
+    std::vector<std::string> boards_;  // Of a stream, WebSocket or history. Bound: kStreamBoardsMax.
+    hub::ResumePoint point_;           // Where a stream begins.
     Upgrade upgrade_;
 };
 

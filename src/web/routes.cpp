@@ -35,6 +35,9 @@ RouteMatch match_route(std::string_view path, std::string_view metrics_path) {
     if (is(3, "boards") && parts[2] == "messages") {
         return {Route::post_message, parts[1]};
     }
+    if (is(3, "boards") && parts[2] == "history") {
+        return {Route::history, parts[1]};
+    }
     return {};
 }
 
@@ -75,6 +78,8 @@ telemetry::LabelText route_label(Route route) {
             return "/sse/boards/{board_id}";
         case Route::post_message:
             return "/boards/{board_id}/messages";
+        case Route::history:
+            return "/boards/{board_id}/history";
         case Route::websocket:
             return "/ws/boards/{board_id}";
         case Route::asset:

@@ -18,6 +18,7 @@ enum class Route : std::uint8_t {
     sse_activity,
     sse_board,
     post_message,
+    history,
     websocket,
     asset,
 };

@@ -31,17 +31,73 @@ SseSession::~SseSession() {
     edge_.counters().sse.connections.subtract();
 }
 
-void SseSession::open(const std::vector<std::string>& boards, std::string_view head) {
-    if (boards.empty()) {
-        shard().join(*this, {});
-    }
-    for (const std::string& board : boards) {
-        shard().join(*this, board);
-    }
+void SseSession::open(std::vector<std::string> boards, std::string_view head, const hub::ResumePoint& point) {
+    joining_ = std::make_unique<Joining>(Joining{.boards = std::move(boards), .point = point});
+    // Asked before the client can know of it: nothing that it causes after the answer is older than its place.
+    ask_next();
     shard().send(*this, head);
+    send_lines("retry: " + std::to_string(edge_.reconnect_delay().count()) + '\n');
     if (edge_.draining()) {
         go_away();
     }
+}
+
+void SseSession::ask_next() {
+    if (joining_ && !joining_->asking && backlog() == 0 && !ending_) {
+        joining_->asking = true;
+        edge_.resume(*this, joining_->boards, joining_->point);
+    }
+}
+
+void SseSession::on_resumed(hub::ResumeAnswer answer) {
+    joining_->asking = false;
+    if (ending_) {
+        if (answer.joined) {
+            edge_.report_left(joining_->boards, form());
+        }
+        return;
+    }
+    if (answer.failed) {
+        telemetry::log(telemetry::Level::warn, "stream_not_resumed", {{"reason", "the history cannot be read"}});
+        go_away();
+        return;
+    }
+    if (!answer.cursor.empty() && answer.bytes.empty()) {
+        send_lines("id: " + answer.cursor + '\n');
+    }
+    if (!answer.bytes.empty()) {
+        shard().send(*this, answer.bytes);
+    }
+    if (!answer.joined) {
+        joining_->point = std::move(answer.next);
+        ask_next();
+        return;
+    }
+    if (joining_->boards.empty()) {
+        shard().join_counted(*this, {});
+    }
+    for (const std::string& board : joining_->boards) {
+        shard().join_counted(*this, board);
+    }
+    joining_.reset();
+}
+
+void SseSession::on_notice(std::string_view, const hub::EncodedNotice& notice) {
+    if (ending_) {
+        return;
+    }
+    edge_.counters().gaps.add();
+    if (notice.kind == hub::Notice::Kind::cut) {
+        edge_.destroy(*this);
+        return;
+    }
+    shard().send(*this, notice.forms[static_cast<std::size_t>(form())]);
+}
+
+void SseSession::send_lines(std::string_view lines) {
+    std::string out;
+    hub::append_sse_lines(out, form(), lines);
+    shard().send(*this, out);
 }
 
 void SseSession::on_ready(std::uint32_t events) {
@@ -50,6 +106,7 @@ void SseSession::on_ready(std::uint32_t events) {
         if (ending_ && backlog() == 0) {
             ::shutdown(fd(), SHUT_WR);
         }
+        ask_next();
     }
     // Nothing that the client says matters; that it has gone does.
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && edge_.receive(*this).ended) {
@@ -90,7 +147,10 @@ void SseSession::go_away() {
         return;
     }
     beat_ = edge_.loop().now();
-    shard().send_last(*this, form() == hub::Form::sse_chunked ? "0\r\n\r\n" : "");
+    std::string last;
+    hub::append_sse_lines(last, form(), "retry: " + std::to_string(edge_.reconnect_delay().count()) + '\n');
+    last += form() == hub::Form::sse_chunked ? "0\r\n\r\n" : "";
+    shard().send_last(*this, last);
     if (backlog() == 0) {
         ::shutdown(fd(), SHUT_WR);
     }

@@ -1,11 +1,10 @@
 // permessage-deflate, always without context takeover in both directions.
 //
-// So an event is compressed once for all its readers, an idle socket owns no window, and one Deflater and one Inflater
-// per loop are enough. Spec: RFC 7692.
+// So an event is compressed once for all its readers, an idle socket owns no window, and one Deflater in the process and
+// one Inflater per loop are enough. Spec: RFC 7692.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -20,29 +19,31 @@ namespace boardbus::web {
 
 /// What was agreed with one client.
 struct DeflateAgreement {
-    int server_window_bits = 15;  ///< 9 to 15: the largest window our frames to this client may use.
+    int server_window_bits = 15;  ///< 8 to 15: the largest window our compressed frames to this client may use.
     std::string response;         ///< The value of our Sec-WebSocket-Extensions.
 };
 
 /// Accepts the first offer that can be honoured; nothing when there is none, which is no failure of the handshake.
-/// `offers` is the value of Sec-WebSocket-Extensions, several header lines joined by commas. Spec: RFC 7692 §5, §7.1.
+/// An offer with a parameter that is unknown, repeated or bad is passed over, and the next one is looked at. A smaller
+/// window for our frames can always be promised, 8 bits too, which zlib cannot write: an endpoint may send what it likes
+/// uncompressed (RFC 7692 §6). `offers` is the value of Sec-WebSocket-Extensions, several header lines joined by commas.
+/// Spec: RFC 7692 §5, §7.1.
 std::optional<DeflateAgreement> agree_on_deflate(std::string_view offers);
 
-/// Compresses whole messages. One per loop: about 260 KB for the full window, less for each smaller one that a client
-/// asked for.
+/// Compresses whole messages with the full window of 15 bits. One per process, about 260 KB.
 class Deflater {
   public:
     Deflater();
     ~Deflater();
 
     /// The payload of a frame that is marked Compressed::yes. Lives until the next call. Spec: RFC 7692 §7.2.1.
-    std::string_view deflate(std::string_view payload, int window_bits = 15);
+    std::string_view deflate(std::string_view payload);
 
   private:
     struct End {
         void operator()(z_stream_s* stream) const;
     };
-    std::array<std::unique_ptr<z_stream_s, End>, 7> streams_;  // By window bits, 9 to 15; made when first asked for.
+    std::unique_ptr<z_stream_s, End> stream_;
     std::string out_;
 };
 

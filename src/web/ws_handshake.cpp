@@ -2,10 +2,12 @@
 #include "web/ws_handshake.h"
 
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
+
+#include "base/digest.h"
+#include "web/ws_extensions.h"
 
 namespace boardbus::web {
 
@@ -46,6 +48,9 @@ std::expected<std::string_view, UpgradeRefusal> check_upgrade(const HttpRequest&
     if (!is_key(key) || count(request, "Sec-WebSocket-Key") != 1) {
         return std::unexpected(UpgradeRefusal{400, "malformed Sec-WebSocket-Key"});
     }
+    if (!is_extension_list(request.joined_header("Sec-WebSocket-Extensions"))) {
+        return std::unexpected(UpgradeRefusal{400, "malformed Sec-WebSocket-Extensions"});
+    }
     return key;
 }
 
@@ -76,8 +81,7 @@ std::string websocket_accept(std::string_view key) {
     std::string text;
     text.reserve(key.size() + kGuid.size());
     text.append(key).append(kGuid);
-    std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
-    SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+    const auto digest = sha1(text);
     std::array<unsigned char, 29> base64;  // 20 bytes give 28 digits, and OpenSSL ends them with a NUL.
     const int size = EVP_EncodeBlock(base64.data(), digest.data(), static_cast<int>(digest.size()));
     return {reinterpret_cast<const char*>(base64.data()), static_cast<std::size_t>(size)};

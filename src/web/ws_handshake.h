@@ -18,7 +18,8 @@ struct UpgradeRefusal {
     std::string_view detail;
 };
 
-/// The Sec-WebSocket-Key of a correct opening handshake. Lives as long as the request. Spec: RFC 6455 §4.2.1.
+/// The Sec-WebSocket-Key of a correct opening handshake. Lives as long as the request. Spec: RFC 6455 §4.2.1,
+/// §9.1.
 std::expected<std::string_view, UpgradeRefusal> check_upgrade(const HttpRequest& request);
 
 /// True when the client offers this subprotocol; names are case-sensitive. Spec: RFC 6455 §11.3.4.

@@ -59,13 +59,25 @@ WsSession::~WsSession() {
     }
 }
 
-void WsSession::open(std::string_view board, std::string_view response) {
+void WsSession::open(std::string_view board, std::string_view response, const WsTerms& terms) {
     counted_ = true;
     edge_.counters().websocket.connections.add();
     edge_.counters().websocket.opened.add();
-    // Joined before the client can know of it: what it sends after the answer, it gets back.
-    shard().join(*this, board);
+    if (terms.v1 || terms.point.kind != hub::ResumePoint::Kind::now) {
+        hears_notices_ = true;
+        boards_.reset(new WsBoards{.path_board = std::string(board), .speaks_v1 = terms.v1});
+        subscribe(std::string(board), terms.point);
+    } else {
+        // Joined before the client can know of it: what it sends after the answer, it gets back.
+        shard().join(*this, board);
+    }
     shard().send(*this, response);
+    if (speaks_v1()) {
+        send_frame(Opcode::text, v1::hello_frame(edge_.options().ping_interval));
+        if (!edge_.is_live()) {
+            on_live(false);
+        }
+    }
     if (edge_.draining()) {
         go_away();
     }
@@ -79,6 +91,7 @@ void WsSession::refuse(std::string_view response, std::uint16_t code, std::strin
 void WsSession::on_ready(std::uint32_t events) {
     if ((events & EPOLLOUT) != 0) {
         shard().on_writable(*this);
+        ask_next();
     }
     if ((events & EPOLLIN) != 0) {
         const auto input = edge_.receive(*this);
@@ -133,7 +146,7 @@ void WsSession::take(std::span<char> bytes) {
 }
 
 void WsSession::read_on() {
-    if (is_read() || (!is_closing() && (edge_.draining() || in_flight_ > kInFlightLow))) {
+    if (is_read() || (!is_closing() && (state_ == State::leaving || in_flight_ > kInFlightLow))) {
         return;
     }
     if (state_ == State::pinged) {
@@ -174,36 +187,49 @@ void WsSession::on_event(const WsEvent& event) {
 }
 
 void WsSession::on_text(std::string_view text) {
-    telemetry::LoopCounters& counters = edge_.counters();
-    counters.messages_received.add();
-    const auto& limit = edge_.options().message_rate_limit;
-    if (limit && !bucket_.take(*limit, edge_.loop().now())) {
-        counters.messages_limited.add();
+    edge_.counters().messages_received.add();
+    if (speaks_v1()) {
+        on_v1_text(text);
+        return;
+    }
+    if (is_limited()) {
         send_frame(Opcode::text, board::error_frame("rate_limited", kRateLimited));
         return;
     }
     const auto message = board::parse_board_message(text);
     if (!message) {
-        counters.messages_invalid.add();
+        edge_.counters().messages_invalid.add();
         send_frame(Opcode::text, board::error_frame(message.error()));
         return;
     }
     ++in_flight_;
-    edge_.publish(*this, board::seal(*message, std::string(board()), random_uuid(), random_uuid(), wall_now()));
+    edge_.publish(*this, board::seal(*message, std::string(path_board()), random_uuid(), random_uuid(), wall_now()));
 }
 
-void WsSession::on_published(board::PublishResult result) {
+bool WsSession::is_limited() {
+    const auto& limit = edge_.options().message_rate_limit;
+    if (!limit || bucket_.take(*limit, edge_.loop().now())) {
+        return false;
+    }
+    edge_.counters().messages_limited.add();
+    return true;
+}
+
+void WsSession::on_published(board::PublishResult result, const Receipt* receipt) {
     --in_flight_;
     if (is_closing()) {
         return;
     }
-    if (result.outcome != board::PublishOutcome::accepted) {
+    const bool accepted = result.outcome == board::PublishOutcome::accepted;
+    if (receipt != nullptr) {
+        send_frame(Opcode::text, accepted ? v1::ack_frame(*receipt) : v1::nack_frame(*receipt, result, random_unit()));
+    } else if (!accepted) {
         const bool rejected = result.outcome == board::PublishOutcome::rejected;
         send_frame(Opcode::text, board::error_frame("event_bus_failure", rejected ? kRejected : kUnknown));
     }
-    if (edge_.draining()) {
+    if (state_ == State::leaving) {
         if (in_flight_ == 0) {
-            close(close_code::kGoingAway, "the server is going away");
+            say_going_away();
         }
         return;
     }
@@ -240,6 +266,19 @@ void WsSession::end_if_done() {
     }
 }
 
+void WsSession::on_notice(std::string_view, const hub::EncodedNotice& notice) {
+    if (is_closing()) {
+        return;
+    }
+    edge_.counters().gaps.add();
+    if (hears_notices_ && notice.kind != hub::Notice::Kind::cut) {
+        shard().send(*this, notice.forms[static_cast<std::size_t>(form())]);
+    } else {
+        // It knows no other way to say that something is missing.
+        close(close_code::kServiceRestart, "events are missing");
+    }
+}
+
 void WsSession::on_trouble(hub::Trouble trouble) {
     if (trouble == hub::Trouble::lost || is_closing()) {
         edge_.destroy(*this);
@@ -268,6 +307,8 @@ void WsSession::on_sweep() {
                 edge_.destroy(*this);
             }
             break;
+        case State::leaving:  // The publisher has a deadline of its own.
+            break;
         case State::closing:
         case State::failed:
         case State::closed:
@@ -280,11 +321,19 @@ void WsSession::on_sweep() {
 
 void WsSession::go_away() {
     if (in_flight_ == 0) {
-        close(close_code::kGoingAway, "the server is going away");
+        say_going_away();
     } else if (!is_closing()) {
         // The answers to what it has sent come first; on_published() closes.
+        state_ = State::leaving;
         shard().set_reading(*this, false);
     }
+}
+
+void WsSession::say_going_away() {
+    if (speaks_v1() && !is_closing()) {
+        send_frame(Opcode::text, v1::going_away_frame(edge_.reconnect_delay()));
+    }
+    close(close_code::kGoingAway, "the server is going away");
 }
 
 }  // namespace boardbus::web

@@ -1,4 +1,4 @@
-// One WebSocket on a board.
+// One WebSocket on a board; with the subprotocol boardbus.v1, on several.
 //
 // There may be 100,000 of these, so that everything a socket needs only while something happens is elsewhere: the read
 // buffer and the inflater belong to the loop, a backlog exists only while the reader is slow, an incomplete message
@@ -14,6 +14,7 @@
 
 #include "web/rate_limit.h"
 #include "web/session.h"
+#include "web/ws_boards.h"
 #include "web/ws_codec.h"
 
 namespace boardbus::web {
@@ -22,6 +23,8 @@ namespace boardbus::web {
 struct WsTerms {
     bool deflate = false;  ///< permessage-deflate, in both directions.
     int server_window_bits = 15;
+    bool v1 = false;         ///< boardbus.v1: the extended protocol.
+    hub::ResumePoint point;  ///< Where it begins; a cursor came as ?since=.
 };
 
 class WsSession final : public Session {
@@ -30,7 +33,7 @@ class WsSession final : public Session {
     ~WsSession() override;
 
     /// Joins the board and answers the handshake. Takes over one place of Occupancy::websockets.
-    void open(std::string_view board, std::string_view response);
+    void open(std::string_view board, std::string_view response, const WsTerms& terms);
 
     /// Answers the handshake only to say why not: a browser's script sees the close code, never an HTTP status.
     void refuse(std::string_view response, std::uint16_t code, std::string_view reason);
@@ -42,13 +45,18 @@ class WsSession final : public Session {
     void on_ready(std::uint32_t events) override;
     void on_trouble(hub::Trouble trouble) override;
     void on_sweep() override;
-    void on_published(board::PublishResult result) override;
+    void on_notice(std::string_view board, const hub::EncodedNotice& notice) override;
+    void on_published(board::PublishResult result, const Receipt* receipt) override;
+    void on_resumed(hub::ResumeAnswer answer) override;
+    void on_past(Result<hub::PastEvents>) override {}
+    void on_live(bool live) override;
     void go_away() override;
 
   private:
     enum class State : std::uint8_t {
         open,
         pinged,   ///< A ping is out; anything that the client sends is an answer.
+        leaving,  ///< The server is going away: the answers to what the client has sent, then our close frame.
         closing,  ///< Our close frame is out or waits; nothing but the client's is of interest.
         failed,  ///< The client broke the protocol: our close frame, then the end of our stream; what it says is not read.
         closed,  ///< Both close frames are done; what waits is written, then the socket goes.
@@ -59,12 +67,27 @@ class WsSession final : public Session {
     void read_on();
     void on_event(const WsEvent& event);
     void on_text(std::string_view text);
+    bool is_limited();
+    void say_going_away();
+
+    // Several boards, cursors, and the extended protocol: ws_session_v1.cpp.
+    bool speaks_v1() const { return boards_ && boards_->speaks_v1; }
+    std::string_view path_board() const { return boards_ ? std::string_view(boards_->path_board) : board(); }
+    void subscribe(std::string board, const hub::ResumePoint& point);
+    void unsubscribe(const v1::Command& command);
+    void ask_next();
+    void tell_subscribed(std::string_view board, const hub::ResumeAnswer& answer);
+    void on_v1_text(std::string_view text);
+    void run(const v1::Command& command);
+    void publish_v1(std::string board, std::string_view text);
+
     void send_frame(Opcode opcode, std::string_view payload);
     void close(std::uint16_t code, std::string_view reason);
     void end_if_done();
 
     std::unique_ptr<std::string>
-        unread_;  // Input behind the message that filled the window or the turn. Bound: one read.
+        unread_;                        // Input behind the message that filled the window or the turn. Bound: one read.
+    std::unique_ptr<WsBoards> boards_;  // None for a plain socket that began with its board's next event.
     WsInput input_;
     TokenBucket bucket_;
     std::uint32_t heard_ms_;   // When the client last said anything.
@@ -72,7 +95,8 @@ class WsSession final : public Session {
     std::uint16_t in_flight_ = 0;
     State state_ = State::open;
     bool deflate_;
-    bool counted_ = false;  // It holds a place of Occupancy::websockets.
+    bool hears_notices_ = false;  // It asked for them: gap and resync instead of 1012.
+    bool counted_ = false;        // It holds a place of Occupancy::websockets.
 };
 
 }  // namespace boardbus::web

@@ -76,6 +76,37 @@ TEST(Loop, ForgetsAWatcherThatWasRemovedInTheSameTurn) {
     EXPECT_EQ(calls, 1);
 }
 
+TEST(Loop, LetsAnotherWatchADescriptorAndForgetsTheFirst) {
+    Loop loop;
+    int first_calls = 0;
+    int second_calls = 0;
+    std::unique_ptr<Ready> first;
+    std::unique_ptr<Ready> second;
+    // Whichever is called first replaces the other, whose event has been read already.
+    const auto take_over = [&](Ready& one, Ready& other) {
+        loop.remove(one.fd.get(), one);
+        one.fd = std::move(other.fd);
+        loop.replace(one.fd.get(), EPOLLIN, other, one);
+    };
+    first = std::make_unique<Ready>(loop, [&] {
+        if (++first_calls == 1) {
+            take_over(*first, *second);
+        }
+    });
+    second = std::make_unique<Ready>(loop, [&] {
+        if (++second_calls == 1) {
+            take_over(*second, *first);
+        }
+    });
+
+    loop.turn(100ms);
+    const int calls_of_one_turn = first_calls + second_calls;
+    loop.turn(100ms);
+
+    EXPECT_EQ(calls_of_one_turn, 1);
+    EXPECT_TRUE((first_calls == 2 && second_calls == 0) || (first_calls == 0 && second_calls == 2));
+}
+
 TEST(Loop, RunsTasksOfOtherThreadsInTheirOrder) {
     Loop loop;
     std::vector<int> seen;

@@ -7,6 +7,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/random.h"
 #include "base/utf8.h"
 
@@ -58,6 +59,23 @@ TEST(Iso8601, WritesUtcWithMicroseconds) {
     const WallTime time{std::chrono::sys_days{std::chrono::year{2026} / 2 / 3} + 4h + 5min + 6s + 7us};
 
     EXPECT_EQ(iso_8601(time), "2026-02-03T04:05:06.000007Z");
+}
+
+TEST(Digest, IsThatOfTheStandardOneTextAfterAnother) {
+    const auto hex = [](const auto& bytes) {
+        std::string text;
+        for (const std::uint8_t byte : bytes) {
+            text += "0123456789abcdef"[byte >> 4];
+            text += "0123456789abcdef"[byte & 15];
+        }
+        return text;
+    };
+
+    // The examples of FIPS 180-4: a text and the empty one.
+    EXPECT_EQ(hex(sha1("abc")), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    EXPECT_EQ(hex(sha1("")), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+    EXPECT_EQ(hex(sha256("abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    EXPECT_EQ(hex(sha256("")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 TEST(Backoff, DoublesToItsCapAndStartsAnewAfterReset) {

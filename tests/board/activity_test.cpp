@@ -54,6 +54,40 @@ TEST(ParseActivity, KeepsExtraMembersAndOrderAsTheyCame) {
               R"({"id": "i", "board": "b", "action": "a", "active_connections": 42, "z": 1})");
 }
 
+TEST(PlaceActivity, IsWhatParseActivityReads) {
+    const Position position{.epoch = "0123456789abcdef", .pos = 7, .seq = 3};
+    const std::string json = place_activity(encode_activity(some_envelope()), position, "e-1");
+
+    EXPECT_TRUE(json.ends_with(R"("active_connections":0,"epoch":"0123456789abcdef","pos":7,"seq":3,)"
+                               R"("cursor":"0123456789abcdef.7.3.)" +
+                               event_hash_text("e-1") + "\"}"))
+        << json;
+    const auto view = parse_activity(json);
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->position, position);
+    EXPECT_EQ(view->cursor, encode_cursor({position, event_hash("e-1")}));
+}
+
+TEST(ParseActivity, ReadsAPositionOnlyWhenAllOfItIsThereAndRight) {
+    const std::string hash = event_hash_text("i");
+    const auto placed = [&](const std::string& members) {
+        const auto view = parse_activity(R"({"id":"i","board":"b","action":"a",)" + members + "}");
+        return view && view->position && !view->cursor.empty();
+    };
+    const std::string cursor = R"(,"cursor":"e.7.3.)" + hash + "\"";
+
+    EXPECT_TRUE(placed(R"("epoch":"e","pos":7,"seq":3)" + cursor));
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":7)" + cursor));
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":7,"seq":3)"));
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":"7","seq":3)" + cursor));
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":7.0,"seq":3)" + cursor));
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":-7,"seq":3)" + cursor));
+    EXPECT_FALSE(placed(R"("epoch":5,"pos":7,"seq":3)" + cursor));
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":8,"seq":3)" + cursor)) << "the cursor says otherwise";
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":7,"seq":3,"cursor":"e.7.3.00000000")")) << "of another event";
+    EXPECT_FALSE(placed(R"("epoch":"e","pos":0,"seq":3,"cursor":"e.0.3.)" + hash + "\""));
+}
+
 TEST(ParseActivity, AddsTheCountWhenItIsMissing) {
     EXPECT_EQ(delivered(R"({"id":"i","board":"b","action":"a"} )"),
               R"({"id":"i","board":"b","action":"a","active_connections":42} )");

@@ -145,7 +145,7 @@ TEST(Config, ABadValueIsOneLineWithNameValueAndWhatIsAllowed) {
               R"(ADVANCED_APP_PORT="banana" (environment): allowed: an integer from 0 to 65535)");
     EXPECT_EQ(error_of("THREADS", "a\nb"),
               R"(ADVANCED_THREADS="a\nb" (environment): allowed: an integer from 1 to 256, or blank (one per core))");
-    EXPECT_EQ(error_of("LANES", "4"), R"(ADVANCED_LANES="4" (environment): not supported yet; allowed: 1)");
+    EXPECT_EQ(error_of("LANES", "0"), R"(ADVANCED_LANES="0" (environment): allowed: an integer from 1 to 64)");
 }
 
 struct Bad {
@@ -199,10 +199,21 @@ INSTANTIATE_TEST_SUITE_P(Urls, BadValue,
                                          Bad{"RABBITMQ_URL", "amqp://h:0/"}, Bad{"REDIS_URL", "h:6379"},
                                          Bad{"REDIS_URL", "redis://h/x"}, Bad{"REDIS_URL", ""}));
 INSTANTIATE_TEST_SUITE_P(NotBuilt, BadValue,
-                         testing::Values(Bad{"LANES", "2"}, Bad{"REDIS_URL", "redis+sentinel://a,b/main"},
-                                         Bad{"RATE_LIMIT_STORAGE_URI", "memcached://h"},
-                                         Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h"},
-                                         Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a"}));
+                         testing::Values(Bad{"LANES", "65"}, Bad{"REDIS_URL", "redis+sentinel://a,b"},
+                                         Bad{"RATE_LIMIT_STORAGE_URI", "memcached://h"}));
+INSTANTIATE_TEST_SUITE_P(
+    Traces, BadValue,
+    testing::Values(Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"},
+                    Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://collector:4317"},
+                    Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://"}, Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:0"},
+                    Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/?a=b"},
+                    Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:pass@h"},
+                    Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/a b"},
+                    Bad{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/a\r\nb"}, Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a"},
+                    Bad{"OTEL_EXPORTER_OTLP_HEADERS", "=b"}, Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a b=c"},
+                    Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a=b%0d%0aHost: evil"}, Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a=%4"},
+                    Bad{"OTEL_EXPORTER_OTLP_HEADERS", "a=%00"}, Bad{"OTEL_EXPORTER_OTLP_HEADERS", "Content-Length=5"},
+                    Bad{"OTEL_EXPORTER_OTLP_HEADERS", "TRANSFER-ENCODING=chunked"}));
 
 TEST(Config, NoSecretIsEverQuoted) {
     for (const auto* url : {"amqp://u:SECRET@h:0/", "u:SECRET@h", "amqps//u:SECRET@h", "amqp://u:x://SECRET@h",
@@ -212,6 +223,30 @@ TEST(Config, NoSecretIsEverQuoted) {
     }
     EXPECT_THAT(error_of("REALTIME_TOKEN", "SECRET 2"), Not(HasSubstr("SECRET")));
     EXPECT_THAT(error_of("OTEL_EXPORTER_OTLP_HEADERS", "key SECRET"), Not(HasSubstr("SECRET")));
+    EXPECT_THAT(error_of("OTEL_EXPORTER_OTLP_HEADERS", "host=SECRET"), Not(HasSubstr("SECRET")));
+    EXPECT_THAT(error_of("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:SECRET@h"), Not(HasSubstr("SECRET")));
+}
+
+TEST(Config, ReadsWhereTracesGo) {
+    const auto loaded =
+        load({{"ADVANCED_OTEL_EXPORTER_OTLP_ENDPOINT", "https://[::1]:4318/otlp%20a/"},
+              {"ADVANCED_OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20a%2Bb%3D+, x-tenant = t=1 "},
+              {"ADVANCED_TELEMETRY_SERVICE_NAME", "boards"}});
+
+    ASSERT_TRUE(loaded);
+    const auto& telemetry = loaded->config.telemetry;
+    ASSERT_TRUE(telemetry.otlp_endpoint);
+    EXPECT_EQ(telemetry.otlp_endpoint->endpoint, (transport::Endpoint{.host = "::1", .port = 4318, .tls = true}));
+    EXPECT_EQ(telemetry.otlp_endpoint->path, "/otlp%20a/");
+    EXPECT_THAT(telemetry.otlp_headers,
+                ElementsAre(std::pair("authorization", "Bearer a+b=+"), std::pair("x-tenant", "t=1")));
+    EXPECT_EQ(telemetry.service_name, "boards");
+    EXPECT_THAT(loaded->warnings, IsEmpty());
+}
+
+TEST(Config, WithoutAnEndpointThereAreNoTraces) {
+    EXPECT_FALSE(load({})->config.telemetry.otlp_endpoint);
+    EXPECT_FALSE(load({{"ADVANCED_OTEL_EXPORTER_OTLP_ENDPOINT", " "}})->config.telemetry.otlp_endpoint);
 }
 
 TEST(Config, WhatContradictsItselfIsRefused) {
@@ -253,14 +288,6 @@ TEST(Config, TheLifeOfKeysFollowsTheRetriesUnlessSet) {
     EXPECT_EQ(too_short->config.redis.idempotency_ttl, 429s);
     EXPECT_THAT(too_short->warnings, ElementsAre(HasSubstr("retry horizon of 430 s")));
     EXPECT_THAT(load({{"ADVANCED_REDIS_IDEMPOTENCY_TTL_SECONDS", "430"}})->warnings, IsEmpty());
-}
-
-TEST(Config, WhatHasNoEffectYetWarns) {
-    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "5"}})->warnings,
-                ElementsAre(HasSubstr("ADVANCED_HISTORY_SIZE=\"5\" (environment) has no effect yet")));
-    EXPECT_THAT(load({{"ADVANCED_OTEL_EXPORTER_OTLP_HEADERS", "a=SECRET"}})->warnings,
-                ElementsAre(HasSubstr("=\"***\" (environment) has no effect yet")));
-    EXPECT_THAT(load({{"ADVANCED_HISTORY_SIZE", "100000"}})->warnings, IsEmpty());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 
+#include "board/activity.h"
 #include "hub/reader_pair.h"
 
 namespace boardbus::hub {
@@ -30,7 +31,14 @@ class HubTest : public testing::Test {
         return made;
     }
 
-    void show(const std::string& text) { hub.on_activities({text}); }
+    void show(const std::string& text) { show_all({text}); }
+    void show_all(const std::vector<std::string>& texts) {
+        std::vector<board::ActivityView> activities;
+        for (const std::string& text : texts) {
+            activities.push_back(*board::parse_activity(text));
+        }
+        hub.on_activities(std::move(activities));
+    }
     void turn() { loop.turn(std::chrono::milliseconds(0)); }
 
     // Readable bytes instead of frames: what is tested here is who gets what, and when.
@@ -103,15 +111,15 @@ TEST_F(HubTest, NoClientTextStartsALineOrAnEventOfItsOwn) {
     EXPECT_EQ(out, "00000020\r\nid: 1 2\nevent: a  b c\ndata: {}\n\n\r\n");
 }
 
-TEST_F(HubTest, SkipsWhatIsNoEvent) {
+TEST_F(HubTest, LeavesOutWhatWasShownBeforeAFailover) {
     const auto one = reader("b");
+    auto first = *board::parse_activity(activity("b", "x"));
+    first.repeated = true;
 
-    show("nonsense");
-    show(activity("b", "x"));
+    hub.on_activities({first, *board::parse_activity(activity("b", "y"))});
     turn();
 
-    EXPECT_EQ(one->read(), "T" + activity("b", "x", 1));
-    EXPECT_NE(metrics.expose().find("advanced_unreadable_events_total 1"), std::string::npos);
+    EXPECT_EQ(one->read(), "T" + activity("b", "y", 1));
 }
 
 TEST_F(HubTest, KeepsTheOthersInPlaceWhenAReaderLeaves) {
@@ -149,6 +157,29 @@ TEST_F(HubTest, AReaderOfSeveralBoardsLeavesThemAll) {
     EXPECT_THAT(one->read(), HasSubstr("event: z"));
 }
 
+TEST_F(HubTest, AReaderLeavesOneOfItsBoardsWhicheverItIs) {
+    for (const std::string gone : {"b", "c", "d"}) {
+        const auto several = reader("b");
+        shard.join(*several, "c");
+        shard.join(*several, "d");
+        const auto neighbour = reader(gone);
+
+        EXPECT_TRUE(shard.leave(*several, gone));
+        EXPECT_FALSE(shard.leave(*several, gone));
+        for (const std::string board : {"b", "c", "d"}) {
+            show(activity(board, board));
+        }
+        turn();
+
+        const std::string text = several->read();
+        for (const std::string board : {"b", "c", "d"}) {
+            EXPECT_EQ(text.find("\"action\":\"" + board) == std::string::npos, board == gone) << gone << ' ' << board;
+        }
+        EXPECT_THAT(neighbour->read(), HasSubstr(gone));
+    }
+    EXPECT_EQ(hub.websockets("b") + hub.websockets("c") + hub.websockets("d"), 0U);
+}
+
 TEST_F(HubTest, AReaderThatLeavesWithEventsPendingTakesItsEmptyBoardAlong) {
     auto one = reader("b");
     show(activity("b", "x"));
@@ -180,6 +211,7 @@ class Avenger final : public Reader {
         : Reader(shard, std::move(pair.ours), Form::ws), victims_(victims) {}
     void on_ready(std::uint32_t) override {}
     void on_trouble(Trouble) override { victims_.clear(); }
+    void on_notice(std::string_view, const EncodedNotice&) override {}
 
   private:
     std::vector<std::unique_ptr<TestReader>>& victims_;
@@ -270,7 +302,7 @@ TEST_F(HubTest, AReaderThatHasMissedAnEventGetsNoLaterOneWhenItReadsAgain) {
     std::vector<std::string> texts(64, activity("b", "missed " + std::string(1'000, 'x')));
 
     // In one turn: a run is too much, the client reads all that waits, another event comes.
-    hub.on_activities({texts.begin(), texts.end()});
+    show_all(texts);
     std::string got;
     while (slow->backlog() > 0) {
         got += slow->read();
@@ -288,9 +320,8 @@ TEST_F(HubTest, AReaderThatHasMissedAnEventGetsNoLaterOneWhenItReadsAgain) {
 TEST_F(HubTest, ARunIsWrittenEarlyWhenItHasManyFrames) {
     const auto one = reader("b");
     std::vector<std::string> texts(65, activity("b", "x"));
-    std::vector<std::string_view> views(texts.begin(), texts.end());
 
-    hub.on_activities(views);
+    show_all(texts);
 
     const std::string event = "T" + activity("b", "x", 1);
     EXPECT_EQ(one->read().size(), 64 * event.size());

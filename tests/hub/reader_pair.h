@@ -53,6 +53,7 @@ class TestReader final : public Reader {
         }
     }
     void on_trouble(Trouble trouble) override { troubles.push_back(trouble); }
+    void on_notice(std::string_view, const EncodedNotice&) override {}
 
     std::string read() const { return theirs_.read(); }
     SocketPair& pair() { return theirs_; }

@@ -302,6 +302,39 @@ def test_a_worker_that_loses_its_redis_reply_publishes_nothing_twice(own, whole_
     channel.close()
 
 
+def test_an_app_that_loses_its_subscription_in_a_stream_shows_no_hole_and_no_repeat(own, whole_brokers, board):
+    """Redis throws the app out again and again; what was published meanwhile comes from the history, in its place."""
+    pipeline = own()
+    redis = whole_brokers.redis.client()
+    thrown_out = 0
+    with pipeline.socket(board) as socket:
+        listener = Listener(socket)
+        sender = threading.Thread(target=send_stream, args=(socket, board, 0, STREAM, 20, 0.02))
+        sender.start()
+        while sender.is_alive():
+            thrown_out += redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            time.sleep(0.05)
+        sender.join()
+        check_stream(listener.wait(STREAM), STREAM)
+        time.sleep(0.3)
+        check_stream(listener.events, STREAM)
+    assert [event["pos"] for event in listener.events] == [event["seq"] for event in listener.events] == list(range(1, STREAM + 1))
+    assert thrown_out > 1 and pipeline.metric(pipeline.app, "advanced_history_gap_filled_events_total") > 0
+    assert not pipeline.log(event="history_break")
+
+
+def test_an_emptied_redis_begins_a_new_history_that_is_shown_from_its_first_event(own, whole_brokers, board):
+    pipeline = own()
+    with pipeline.socket(board) as socket:
+        send_stream(socket, board, 0, 100)
+        before = socket.events(100)
+        whole_brokers.redis.client().flushall()
+        send_stream(socket, board, 100, 100)
+        wait_until(lambda: pipeline.log(event="history_break"), what="the app notices")
+    assert pipeline.log(event="history_break")[0]["epoch"] != before[0]["epoch"]
+    assert pipeline.metric(pipeline.app, "advanced_history_breaks_total", kind="replaced") == 1
+
+
 def test_frozen_worker_does_not_take_the_pipeline_with_it(own, board):
     pipeline = own()
     with pipeline.socket(board) as socket:

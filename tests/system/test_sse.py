@@ -26,7 +26,7 @@ def test_an_event_is_three_fields_and_its_data_is_one_line(app, board):
         socket.send_json({"action": "card_add", "payload": {"text": "one\ntwo\r\nthree"}, "user": "ann"})
         event = stream.next()
         data = check_event(event.json(), board=board, action="card_add", user="ann", payload={"text": "one\ntwo\r\nthree"}, active_connections=1)
-        assert event.raw == f"id: {data['id']}\nevent: card_add\ndata: {event.data}\n\n".encode()
+        assert event.raw == f"id: {data['cursor']}\nevent: card_add\ndata: {event.data}\n\n".encode()
         assert json.loads(socket.text()) == data
 
 
@@ -76,8 +76,10 @@ def test_the_right_token_opens_the_stream(app, path, headers):
         assert stream.response.status == 200
 
 
-def test_last_event_id_is_ignored_for_now(app, board):
+def test_a_last_event_id_of_somebody_else_is_answered_by_a_resync(app, board):
     with EventStream(app.port, f"/sse/boards/{board}", headers=[("Last-Event-ID", "whatever")]) as stream, board_socket(app.port, board) as socket:
+        resync = stream.next()
+        assert resync.event == "boardbus.resync" and resync.json()["board"] == board
         socket.send_json({"action": "a"})
         assert stream.next().event == "a"
 
@@ -91,7 +93,7 @@ def test_an_action_cannot_start_a_field(app, board, action, line):
         socket.send_json({"action": action, "user": action, "correlation_id": action, "message": action, "payload": {action: action}})
         event = stream.next()
         data = json.loads(event.data)
-        assert event.raw == f"id: {data['id']}\nevent: {line}\ndata: {event.data}\n\n".encode()
+        assert event.raw == f"id: {data['cursor']}\nevent: {line}\ndata: {event.data}\n\n".encode()
         check_event(data, action=action, correlation_id=action, payload={action: action, "message": action})
         socket.send_json({"action": "after"})
         assert stream.next().event == "after"

@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The WebSocket edge: who may come in, what is a message, RFC 6455 and 7692 to the frame. Memory transport."""
+"""The WebSocket edge: who may come in, what is a message, what becomes of slow and of silent clients. Memory transport."""
 import json
 import os
 import signal
-import struct
 import time
 
 import pytest
 
-from harness.clients import Ended, Wire, read_response
+from harness.clients import Ended
 from harness.messages import UUID, check_event, payload_text
 from harness.processes import TOKEN
 from harness.timing import Deadline, scaled, wait_until
-from harness.websocket import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, WebSocket, board_socket, compress, encode_frame)
+from harness.websocket import PING, PONG, TEXT, Closed, WebSocket, board_socket, encode_frame
 
 NOT_JSON = "Messages must be valid JSON objects."
-MIB = 1_048_576
 
 
 def nested(levels: int) -> str:
@@ -239,139 +237,7 @@ def test_more_sockets_than_allowed_are_closed_with_1013(start):
         wait_until(room, what="room for another socket")
 
 
-@pytest.mark.parametrize("remove, add, status", [
-    ("Sec-WebSocket-Key", None, 400), ("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8", 426), ("Sec-WebSocket-Version", None, None),
-    ("Upgrade", None, None), ("Sec-WebSocket-Key", "Sec-WebSocket-Key: short", 400)])
-def test_a_handshake_that_is_wrong_is_refused(app, remove, add, status):
-    lines = ["GET /ws/boards/b?token=" + TOKEN + " HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade",
-             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"]
-    lines = [line for line in lines if not line.startswith(remove + ":")] + ([add] if add else [])
-    with Wire(app.port) as wire:
-        wire.send("\r\n".join(lines).encode() + b"\r\n\r\n")
-        answer = read_response(wire)
-        assert answer.status == status if status else answer.status in (400, 426), answer.head
-        if answer.status == 426 and add:
-            assert answer.header("Sec-WebSocket-Version") == "13"
-
-
-def test_the_handshake_of_the_rfc_gets_the_answer_of_the_rfc(app):
-    with Wire(app.port) as wire:
-        wire.send(f"GET /ws/boards/b?token={TOKEN} HTTP/1.1\r\nhOST: x\r\nuPGRADE: WebSocket\r\nconnection: keep-alive, upgrade\r\n"
-                  "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nSec-WebSocket-Protocol: chat\r\n\r\n".encode())
-        answer = read_response(wire)
-        assert (answer.status, answer.header("Sec-WebSocket-Accept")) == (101, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-        assert answer.header("Sec-WebSocket-Protocol") is None and answer.header("Sec-WebSocket-Extensions") is None
-
-
-def test_frames_that_come_with_the_handshake_are_not_lost(app, board):
-    with Wire(app.port) as wire:
-        wire.send(f"GET /ws/boards/{board}?token={TOKEN} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode() +
-                  encode_frame(TEXT, b'{"action":"early"}'))
-        wire.take_until(b"\r\n\r\n", Deadline())
-        assert b'"action":"early"' in wire.take_until(b"early\"", Deadline())
-
-
-# RFC 6455.
-
-def test_a_message_may_be_fragmented_with_pings_between(app, board):
-    text = '{"action":"é😀"}'.encode()
-    with board_socket(app.port, board) as socket:
-        for at, byte in enumerate(text):
-            socket.send_frame(TEXT if at == 0 else CONTINUATION, bytes([byte]), fin=at == len(text) - 1)
-            if at == 3:
-                socket.send_frame(PING, b"mid")
-                pong = socket.frame(Deadline())
-                assert (pong.opcode, pong.payload) == (PONG, b"mid")
-        check_event(socket.event(), action="é😀")
-        socket.send_frame(TEXT, b"", fin=False)
-        socket.send_frame(CONTINUATION, b'{"action":"b"}', fin=False)
-        socket.send_frame(CONTINUATION, b"")
-        check_event(socket.event(), action="b")
-
-
-def test_many_frames_in_one_segment_and_one_frame_in_many(app, board):
-    with board_socket(app.port, board) as socket:
-        socket.wire.send(b"".join(encode_frame(TEXT, b'{"action":"a%d"}' % n) for n in range(50)))
-        assert [event["action"] for event in socket.events(50)] == [f"a{n}" for n in range(50)]
-        for byte in encode_frame(TEXT, b'{"action":"slow"}'):
-            socket.wire.send(bytes([byte]))
-        check_event(socket.event(), action="slow")
-
-
-@pytest.mark.parametrize("size", [0, 1, 125])
-def test_a_ping_is_answered_with_its_own_bytes(app, board, size):
-    payload = os.urandom(size)
-    with board_socket(app.port, board) as socket:
-        socket.send_frame(PONG, b"unasked for")
-        socket.send_frame(PING, payload)
-        frame = socket.frame(Deadline())
-        assert (frame.opcode, frame.payload) == (PONG, payload)
-
-
-@pytest.mark.parametrize("sent, answered", [
-    (struct.pack("!H", 1000), struct.pack("!H", 1000)), (struct.pack("!H", 1001) + b"bye", struct.pack("!H", 1001)),
-    (struct.pack("!H", 3999), struct.pack("!H", 3999)), (struct.pack("!H", 4999) + "é".encode(), struct.pack("!H", 4999)), (b"", b"")])
-def test_a_close_is_answered_with_its_code(app, board, sent, answered):
-    with board_socket(app.port, board) as socket:
-        socket.send_frame(CLOSE, sent)
-        frame = socket.frame(Deadline())
-        assert frame.opcode == CLOSE and frame.payload[:2] in (answered, struct.pack("!H", 1000))
-        assert socket.wire.wait_ended() == b""
-
-
-@pytest.mark.parametrize("raw, code", [
-    (encode_frame(TEXT, b'{"action":"a"}', mask=False), 1002), (encode_frame(TEXT, b"{}", rsv=4), 1002), (encode_frame(TEXT, b"{}", rsv=2), 1002),
-    (encode_frame(TEXT, b"{}", rsv=1), 1002), (encode_frame(3, b""), 1002), (encode_frame(7, b""), 1002), (encode_frame(11, b""), 1002),
-    (encode_frame(15, b""), 1002), (encode_frame(PING, b"", fin=False), 1002), (encode_frame(PING, b"a" * 126), 1002),
-    (encode_frame(CLOSE, b"a" * 126), 1002), (encode_frame(CONTINUATION, b"{}"), 1002),
-    (encode_frame(TEXT, b"{", fin=False) + encode_frame(TEXT, b"}"), 1002), (encode_frame(CLOSE, b"\x03"), 1002),
-    (encode_frame(PING, b"", rsv=4), 1002), (encode_frame(CLOSE, struct.pack("!H", 999)), 1002), (encode_frame(CLOSE, struct.pack("!H", 1004)), 1002),
-    (encode_frame(CLOSE, struct.pack("!H", 1005)), 1002), (encode_frame(CLOSE, struct.pack("!H", 1006)), 1002),
-    (encode_frame(CLOSE, struct.pack("!H", 1015)), 1002), (encode_frame(CLOSE, struct.pack("!H", 2999)), 1002),
-    (encode_frame(CLOSE, struct.pack("!H", 5000)), 1002), (encode_frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
-    (b"\x81\xff" + b"\xff" * 8 + b"mask", 1002),
-    (b"\x81\xff" + struct.pack("!Q", 1 << 40) + b"mask", 1009), (b"\x81\xff" + struct.pack("!Q", MIB + 1) + b"mask", 1009),
-    (encode_frame(BINARY, b'{"action":"a"}'), 1003), (encode_frame(BINARY, b"", fin=False), 1003),
-    (encode_frame(TEXT, b'{"action":"\xff"}'), 1007), (encode_frame(TEXT, b'{"action":"\xc3"}'), 1007),
-    (encode_frame(TEXT, b'{"action":"\xed\xa0\x80"}'), 1007), (encode_frame(TEXT, b'{"action":"\xc0\xaf"}'), 1007),
-    (encode_frame(TEXT, b'{"action":"\xf4\x90\x80\x80"}'), 1007),
-    (encode_frame(TEXT, b'{"a":"\xc3', fin=False) + encode_frame(CONTINUATION, b'"}'), 1007),
-    (encode_frame(TEXT, b'\xc3'), 1007)],
-    ids=["unmasked", "rsv1", "rsv2", "rsv3", "opcode3", "opcode7", "opcode11", "opcode15", "ping-fragment", "ping-126", "close-126",
-         "continuation-first", "text-in-message", "close-one-byte", "ping-rsv1", "close-999", "close-1004", "close-1005", "close-1006",
-         "close-1015", "close-2999", "close-5000", "close-reason-utf8", "length-top-bit", "length-1TiB", "length-1MiB+1", "binary", "binary-fragment",
-         "utf8-ff", "utf8-cut", "utf8-surrogate", "utf8-overlong", "utf8-beyond", "utf8-fragment", "utf8-end"])
-def test_a_broken_rule_closes_with_its_code(app, board, raw, code):
-    with board_socket(app.port, board) as socket:
-        socket.wire.send(raw)
-        assert socket.close_code() == code
-
-
-@pytest.mark.parametrize("raw", [encode_frame(CLOSE, struct.pack("!H", 1000)), encode_frame(BINARY, b"x"), encode_frame(3, b""),
-                                 encode_frame(TEXT, b"\xff")], ids=["by-client", "binary", "protocol", "utf8"])
-def test_after_both_closes_the_connection_ends_at_once(app, board, raw):
-    with board_socket(app.port, board) as socket:
-        socket.wire.send(raw)
-        begin = time.monotonic()
-        socket.close_code()
-        socket.wire.wait_ended()
-        assert time.monotonic() - begin < scaled(1)
-
-
-def test_a_message_of_one_mebibyte_is_carried_and_one_more_byte_is_1009(app, board):
-    text = b'{"action":"a","payload":{"x":"' + b"y" * (MIB - 33) + b'"}}'
-    assert len(text) == MIB
-    with board_socket(app.port, board) as socket:
-        socket.send_text(text)
-        assert len(check_event(socket.event())["payload"]["x"]) == MIB - 33
-        socket.send_frame(TEXT, text[:MIB // 2], fin=False)
-        socket.send_frame(CONTINUATION, text[MIB // 2:])
-        check_event(socket.event())
-        socket.send_frame(TEXT, text, fin=False)
-        socket.send_frame(CONTINUATION, b" ")
-        assert socket.close_code() == 1009
-
+# Clients that vanish.
 
 def test_a_client_that_vanishes_halfway_hurts_nobody(app, board):
     with board_socket(app.port, board) as reader:
@@ -394,74 +260,6 @@ def test_idle_sockets_are_pinged_and_dropped_when_they_do_not_answer(start):
         dead.wire.wait_ended(5)  # Ended within another moment, because it never answered.
         lively.send_json({"action": "a"})
         check_event(lively.event(), active_connections=1)
-
-
-# permessage-deflate, RFC 7692.
-
-def deflating(app, board, offer="permessage-deflate"):
-    return board_socket(app.port, board, headers=[("Sec-WebSocket-Extensions", offer)])
-
-
-@pytest.mark.parametrize("offer", ["permessage-deflate", "permessage-deflate; client_max_window_bits",
-                                   "permessage-deflate; client_no_context_takeover; server_no_context_takeover",
-                                   "x-unknown, permessage-deflate; client_max_window_bits=15"])
-def test_deflate_is_agreed_without_context_takeover(app, board, offer):
-    with deflating(app, board, offer) as socket:
-        agreed = {part.strip().split("=")[0] for part in socket.response.header("Sec-WebSocket-Extensions").split(";")}
-        assert {"permessage-deflate", "server_no_context_takeover", "client_no_context_takeover"} <= agreed
-        for text in (b'{"action":"small"}', b'{"action":"large","payload":{"x":"' + b"abc" * 9000 + b'"}}'):
-            socket.send_compressed(text)
-            check_event(socket.event(), action=json.loads(text)["action"])
-            socket.send_text(text)  # Compression is the sender's choice, message by message.
-            check_event(socket.event(), action=json.loads(text)["action"])
-
-
-@pytest.mark.parametrize("offer", ["permessage-deflate; nonsense", "permessage-deflate; server_max_window_bits=99", "x-webkit-deflate-frame",
-                                   "permessage-deflate; server_no_context_takeover=1",
-                                   "permessage-deflate; server_no_context_takeover; server_no_context_takeover"])
-def test_an_offer_that_is_not_understood_is_declined(app, board, offer):
-    with deflating(app, board, offer) as socket:
-        assert socket.response.header("Sec-WebSocket-Extensions") is None
-        socket.send_json({"action": "plain"})
-        check_event(socket.event(), action="plain")
-
-
-def test_plain_and_compressed_readers_get_the_same_event(app, board):
-    with deflating(app, board) as compressed, board_socket(app.port, board) as plain:
-        plain.send_json({"action": "a", "payload": {"x": "abc" * 5000}})
-        assert compressed.text() == plain.text()
-        plain.send_json({"action": "a", "payload": {"x": "abc" * 5000}})
-        frame = compressed.frame(Deadline())
-        assert frame.rsv1 and len(frame.payload) < 2000
-
-
-def test_compressed_messages_may_be_fragmented(app, board):
-    data = compress(b'{"action":"a","payload":{"x":"' + b"xyz" * 500 + b'"}}')
-    with deflating(app, board) as socket:
-        socket.send_frame(TEXT, data[:7], fin=False, rsv=4)
-        socket.send_frame(PING, b"p")
-        assert socket.frame(Deadline()).opcode == PONG
-        socket.send_frame(CONTINUATION, data[7:9], fin=False)
-        socket.send_frame(CONTINUATION, data[9:])
-        check_event(socket.event(), action="a")
-
-
-def test_inflating_stops_at_the_message_limit(app, board):
-    with deflating(app, board) as socket:
-        bomb = compress(b'{"action":"a","payload":{"x":"' + b"a" * 30 * MIB + b'"}}')
-        assert len(bomb) < 100_000
-        socket.send_frame(TEXT, bomb, rsv=4)
-        assert socket.close_code() == 1009
-
-
-@pytest.mark.parametrize("raw, code", [(encode_frame(TEXT, b"\xff\xff\xff\xff", rsv=4), 1007),
-                                       (encode_frame(TEXT, compress(b'{"action":"\xff"}'), rsv=4), 1007),
-                                       (encode_frame(TEXT, b"{", fin=False) + encode_frame(CONTINUATION, b"}", rsv=4), 1002),
-                                       (encode_frame(BINARY, compress(b"{}"), rsv=4), 1003)], ids=["garbage", "utf8", "rsv1-later", "binary"])
-def test_broken_compression_closes_with_its_code(app, board, raw, code):
-    with deflating(app, board) as socket:
-        socket.wire.send(raw)
-        assert socket.close_code() in ({1002, 1007} if code == 1007 else {code})
 
 
 # Slow readers, floods, the end.

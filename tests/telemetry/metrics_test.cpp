@@ -79,13 +79,12 @@ TEST(Metrics, TheFirstConnectionIsNoReconnect) {
     EXPECT_THAT(text, HasSubstr(R"(advanced_peer_connected{peer="rabbitmq"} 1)"));
 }
 
-TEST(Metrics, AHoldIsCountedWhenItBegins) {
+TEST(Metrics, HoldsAreCountedWhenTheyBeginAndShownWhileTheyLast) {
     Metrics metrics;
 
     metrics.hold(true);
     metrics.hold(true);
     metrics.hold(false);
-    metrics.hold(true);
     const auto text = metrics.expose();
 
     EXPECT_THAT(text, HasSubstr("advanced_worker_holds_total 2"));

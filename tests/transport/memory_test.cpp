@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "transport/memory_bus.h"
@@ -19,10 +21,19 @@ using testing::SizeIs;
 using Status = board::CommitResult::Status;
 
 struct Readers final : board::ActivitySink {
-    void on_activities(const std::vector<std::string_view>& activities) override {
-        seen.insert(seen.end(), activities.begin(), activities.end());
+    void on_activities(std::vector<board::ActivityView> activities) override {
+        for (auto& activity : activities) {
+            seen.push_back(activity.action);
+            cursors.push_back(activity.cursor);
+        }
     }
+    void on_break(board::HistoryBreak) override { ADD_FAILURE() << "a break"; }
+    void on_begin(std::string, std::uint64_t) override {}
+    void on_live(bool now) override { live = now; }
+
     std::vector<std::string> seen;
+    std::vector<std::string> cursors;
+    bool live = false;
 };
 
 struct Taker final : board::DeliverySink {
@@ -44,8 +55,12 @@ struct Taker final : board::DeliverySink {
 };
 
 board::CommitRequest request(const std::string& key, const std::string& fingerprint) {
-    return {
-        .idempotency_key = key, .fingerprint = fingerprint, .event_id = "e", .board_id = "b", .activity = fingerprint};
+    return {.idempotency_key = key,
+            .fingerprint = fingerprint,
+            .event_id = "e",
+            .board_id = "b",
+            .activity = R"({"id":"e","board":"b","action":")" + fingerprint + "\"}",
+            .published_at = {}};
 }
 
 struct MemoryBusTest : testing::Test {
@@ -86,6 +101,33 @@ TEST_F(MemoryBusTest, ForgetsTheOldestKeyWhenFull) {
 
     EXPECT_THAT(commit({request("k4", "four")}), ElementsAre(Status::duplicate));
     EXPECT_THAT(commit({request("k1", "one")}), ElementsAre(Status::fresh));
+}
+
+TEST_F(MemoryBusTest, GivesEachEventItsPlaceAndKeepsIt) {
+    commit({request("k1", "one"), request("k2", "two"), request("k1", "one")});
+    std::optional<board::HistoryPage> page;
+
+    bus.history().read_board_after("b", 1, 10, [&](Result<board::HistoryPage> read) { page = std::move(*read); });
+
+    ASSERT_TRUE(page);
+    ASSERT_THAT(page->events, SizeIs(1));
+    EXPECT_EQ(page->events[0].cursor, readers.cursors.at(1));
+    EXPECT_EQ(page->events[0].position, (board::Position{.epoch = page->epoch, .pos = 2, .seq = 2}));
+    EXPECT_EQ(page->last, 2U);
+}
+
+TEST_F(MemoryBusTest, RefusesWhatIsNoEvent) {
+    auto odd = request("k", "one");
+    odd.activity = "[]";
+
+    EXPECT_THAT(commit({odd}), ElementsAre(Status::failed));
+    EXPECT_THAT(readers.seen, IsEmpty());
+}
+
+TEST_F(MemoryBusTest, IsLiveFromItsStart) {
+    bus.start();
+
+    EXPECT_TRUE(readers.live);
 }
 
 struct MemoryQueueTest : testing::Test {

@@ -59,7 +59,7 @@ class LiveRabbitDlq : public LiveRabbit {
 
     template <typename T>
     Result<T> run(const std::function<void(RabbitDlq&, std::move_only_function<void(Result<T>)>)>& operation) {
-        RabbitDlq dlq(loop, amqp, topology());
+        RabbitDlq dlq(loop, amqp, {topology()});
         std::optional<Result<T>> answer;
         operation(dlq, [&](Result<T> result) { answer = std::move(result); });
         EXPECT_TRUE(until([&] { return answer.has_value(); }));

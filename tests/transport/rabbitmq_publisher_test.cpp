@@ -19,7 +19,7 @@ class LiveRabbitPublisher : public LiveRabbit {
     RabbitPublisherOptions options() {
         RabbitPublisherOptions options;
         options.connection = amqp;
-        options.topology = topology();
+        options.lanes = {topology()};
         return options;
     }
 

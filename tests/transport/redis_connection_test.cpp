@@ -1,4 +1,4 @@
-// RedisConnection and RedisFeed against a scripted server in the test itself.
+// RedisConnection against a scripted server in the test itself.
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/redis_connection.h"
 
@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "transport/listener.h"
-#include "transport/redis_feed.h"
 
 namespace boardbus::transport {
 namespace {
@@ -231,70 +230,14 @@ TEST_F(RedisConnectionTest, DropInsideACallbackIsSafe) {
     EXPECT_EQ(owner_.downs.size(), 1U);
 }
 
-class RedisFeedTest : public RedisConnectionTest, public board::ActivitySink {
-  protected:
-    void on_activities(const std::vector<std::string_view>& activities) override {
-        batches_.emplace_back(activities.begin(), activities.end());
-    }
-
-    void bring_up() {
-        feed_.start();
-        log_in();
-        expect("*2\r\n$9\r\nSUBSCRIBE\r\n$2\r\nch\r\n");
-    }
-
-    RedisFeed feed_{loop_, options(), "ch", *this,
-                    [this](Result<void> state) { states_.push_back(state.has_value()); }};
-    std::vector<std::vector<std::string>> batches_;
-    std::vector<bool> states_;
-};
-
-TEST_F(RedisFeedTest, OneReadIsOneBatch) {
-    bring_up();
-
-    say("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\na\r\n*3\r\n$"
-        "7\r\nmessage\r\n$2\r\nch\r\n$1\r\nb\r\n");
-    run_until([this] { return !batches_.empty(); });
-
-    EXPECT_TRUE(feed_.is_live());
-    EXPECT_EQ(batches_, (std::vector<std::vector<std::string>>{{"a", "b"}}));
-    EXPECT_EQ(states_, std::vector{true});
-}
-
-TEST_F(RedisFeedTest, RefusedSubscriptionIsNotLiveAndTriedAgain) {
-    bring_up();
-
-    say("-NOPERM this user has no permissions to access one of the channels\r\n");
-    run_until([this] { return !states_.empty(); });
-    EXPECT_EQ(states_, std::vector{false});
-
-    log_in();
-    expect("*2\r\n$9\r\nSUBSCRIBE\r\n$2\r\nch\r\n");
-    say("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
-    run_until([this] { return feed_.is_live(); });
-}
-
-TEST_F(RedisFeedTest, PongOfASubscriberIsAnAnswer) {
-    bring_up();
-    say("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
-
-    for (int i = 0; i < 3; ++i) {
-        expect("*1\r\n$4\r\nPING\r\n");
-        say("*2\r\n$4\r\npong\r\n$0\r\n\r\n");
-    }
-
-    EXPECT_TRUE(feed_.is_live());
-}
-
-TEST_F(RedisFeedTest, OddMessagesAreNotEvents) {
-    bring_up();
-    say("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
+TEST_F(RedisConnectionTest, AMessageOfAnOddFormEndsTheConnection) {
+    RedisConnection connection(loop_, owner_, options());
+    bring_up(connection);
 
     say("*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n:5\r\n");
-    run_until([this] { return states_.size() == 2; });
+    run_until([&] { return !connection.is_up(); });
 
-    EXPECT_EQ(states_, (std::vector{true, false}));
-    EXPECT_TRUE(batches_.empty());
+    EXPECT_TRUE(owner_.batches.empty());
 }
 
 }  // namespace

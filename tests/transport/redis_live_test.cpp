@@ -1,107 +1,18 @@
-// RedisBus and RedisFeed against a real redis-server that the test starts. SKIPPED where there is none.
+// RedisBus against a real redis-server.
 // SPDX-License-Identifier: Apache-2.0
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "transport/redis_live.h"
 
-#include <chrono>
 #include <cstdlib>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "transport/redis_bus.h"
-#include "transport/redis_feed.h"
-#include "transport/redis_server.h"
-
 namespace boardbus::transport {
 namespace {
 
-using namespace std::chrono_literals;
 using board::CommitRequest;
-using Status = board::CommitResult::Status;
 using testing::ElementsAre;
-
-class LiveRedis : public testing::Test, public board::ActivitySink {
-  protected:
-    void SetUp() override {
-        if (!find_program("redis-server")) {
-            GTEST_SKIP() << "SKIPPED: no redis-server in PATH";
-        }
-    }
-
-    void on_activities(const std::vector<std::string_view>& activities) override {
-        seen_.insert(seen_.end(), activities.begin(), activities.end());
-    }
-
-    RedisOptions redis() const {
-        RedisOptions options;
-        options.url.endpoint = {.host = "127.0.0.1", .port = server_.port()};
-        options.reconnect_initial = 20ms;
-        options.reconnect_max = 50ms;
-        options.reply_timeout = 500ms;
-        return options;
-    }
-
-    void bring_up() {
-        server_.start();
-        bus_ = std::make_unique<RedisBus>(
-            loop_, RedisBusOptions{.redis = redis(), .prefix = "p", .ttl = 100s, .channel = "ch"},
-            [](const Result<void>&) {});
-        feed_ = std::make_unique<RedisFeed>(loop_, redis(), "ch", *this, [](const Result<void>&) {});
-        client_ = std::make_unique<RedisClient>(loop_, redis());
-        bus_->start();
-        feed_->start();
-        run_until([this] { return bus_->is_up() && feed_->is_live(); });
-    }
-
-    template <typename Condition>
-    void run_until(Condition condition) {
-        const auto deadline = std::chrono::steady_clock::now() + 10s;
-        while (!condition() && std::chrono::steady_clock::now() < deadline) {
-            loop_.turn(20ms);
-        }
-        ASSERT_TRUE(condition());
-    }
-
-    static CommitRequest request(std::string key, std::string fingerprint = "aaaaaaaaaaaaaaaa") {
-        return {.idempotency_key = key,
-                .fingerprint = std::move(fingerprint),
-                .event_id = "id-" + key,
-                .board_id = "b",
-                .activity = key};
-    }
-
-    std::vector<Status> commit(std::vector<CommitRequest> batch) {
-        std::optional<std::vector<Status>> statuses;
-        bus_->commit(std::move(batch), [&](std::vector<board::CommitResult> results) {
-            statuses.emplace();
-            details_.clear();
-            for (const auto& result : results) {
-                statuses->push_back(result.status);
-                details_ += result.detail + "\n";
-            }
-        });
-        run_until([&] { return statuses.has_value(); });
-        return statuses.value_or(std::vector<Status>{});
-    }
-
-    std::optional<Error> probe() {
-        std::optional<Result<void>> outcome;
-        bus_->probe([&](Result<void> result) { outcome = std::move(result); });
-        run_until([&] { return outcome.has_value(); });
-        return *outcome ? std::nullopt : std::optional(outcome->error());
-    }
-
-    Loop loop_;
-    RedisServer server_;
-    std::unique_ptr<RedisBus> bus_;
-    std::unique_ptr<RedisFeed> feed_;
-    std::unique_ptr<RedisClient> client_;
-    std::vector<std::string> seen_;
-    std::string details_;
-};
 
 TEST_F(LiveRedis, FreshIsPublishedOnceAndThenADuplicate) {
     bring_up();
@@ -109,10 +20,12 @@ TEST_F(LiveRedis, FreshIsPublishedOnceAndThenADuplicate) {
     EXPECT_THAT(commit({request("k1"), request("k2"), request("k1")}),
                 ElementsAre(Status::fresh, Status::fresh, Status::duplicate));
     EXPECT_THAT(commit({request("k2")}), ElementsAre(Status::duplicate));
+    EXPECT_TRUE(details_.ends_with(".2.2\n")) << details_;
 
-    run_until([this] { return seen_.size() == 2; });
-    EXPECT_THAT(seen_, ElementsAre("k1", "k2"));
-    EXPECT_EQ(client_->call({"GET", "p:k1"}), "aaaaaaaaaaaaaaaa id-k1");
+    run_until([this] { return seen_.actions.size() == 2; });
+    EXPECT_THAT(seen_.actions, ElementsAre("k1", "k2"));
+    const std::string epoch = seen_.views.at(0).position->epoch;
+    EXPECT_EQ(client_->call({"GET", "p:k1"}), "aaaaaaaaaaaaaaaa id-k1 " + epoch + ".1.1");
 }
 
 TEST_F(LiveRedis, MarksLiveForTheirTtlAndDuplicatesRenewIt) {
@@ -133,7 +46,7 @@ TEST_F(LiveRedis, SameKeyWithAnotherTextIsAConflictAndPublishedOnce) {
     EXPECT_THAT(commit({request("k", "bbbbbbbbbbbbbbbb"), request("k", "bbbbbbbbbbbbbbbb")}),
                 ElementsAre(Status::conflict, Status::duplicate));
 
-    run_until([this] { return seen_.size() == 2; });
+    run_until([this] { return seen_.actions.size() == 2; });
     EXPECT_EQ(client_->call({"TTL", "p:k:bbbbbbbbbbbbbbbb"}), "100");
 }
 
@@ -143,7 +56,7 @@ TEST_F(LiveRedis, MarkOfAnotherImplementationIsADuplicate) {
     client_->call({"SET", "p:l", "7f1e4a06-9a4e-4bb0-8f5e-0f8f8f8f8f8f"});
 
     EXPECT_THAT(commit({request("k"), request("l")}), ElementsAre(Status::duplicate, Status::duplicate));
-    EXPECT_TRUE(seen_.empty());
+    EXPECT_TRUE(seen_.actions.empty());
 }
 
 TEST_F(LiveRedis, KeyOfAnotherTypeFailsAloneAndSaysWhy) {
@@ -163,8 +76,8 @@ TEST_F(LiveRedis, ForgottenScriptIsLoadedAgainWithoutAHole) {
     EXPECT_THAT(commit({request("b"), request("c"), request("d")}),
                 ElementsAre(Status::fresh, Status::fresh, Status::fresh));
 
-    run_until([this] { return seen_.size() == 4; });
-    EXPECT_THAT(seen_, ElementsAre("a", "b", "c", "d"));
+    run_until([this] { return seen_.actions.size() == 4; });
+    EXPECT_THAT(seen_.actions, ElementsAre("a", "b", "c", "d"));
 }
 
 TEST_F(LiveRedis, FlushBetweenBatchesUnderWayKeepsTheirOrder) {
@@ -178,9 +91,9 @@ TEST_F(LiveRedis, FlushBetweenBatchesUnderWayKeepsTheirOrder) {
     client_->call({"SCRIPT", "FLUSH"});
     bus_->commit({request("c"), request("d")}, [&](const auto&) { ++batches; });
     bus_->commit({request("e")}, [&](const auto&) { ++batches; });
-    run_until([&] { return batches == 3 && seen_.size() == 5; });
+    run_until([&] { return batches == 3 && seen_.actions.size() == 5; });
 
-    EXPECT_THAT(seen_, ElementsAre("a", "b", "c", "d", "e"));
+    EXPECT_THAT(seen_.actions, ElementsAre("a", "b", "c", "d", "e"));
 }
 
 TEST_F(LiveRedis, FullMemoryIsUnavailableAndHasNoEffect) {
@@ -191,7 +104,7 @@ TEST_F(LiveRedis, FullMemoryIsUnavailableAndHasNoEffect) {
     EXPECT_NE(details_.find("OOM"), std::string::npos) << details_;
     EXPECT_EQ(probe().value_or(Error{}).code, Errc::unavailable);
     EXPECT_EQ(client_->call({"EXISTS", "p:a", "p:b"}), "0");
-    EXPECT_TRUE(seen_.empty());
+    EXPECT_TRUE(seen_.actions.empty());
 
     client_->call({"CONFIG", "SET", "maxmemory", "0"});
     EXPECT_THAT(commit({request("a"), request("b")}), ElementsAre(Status::fresh, Status::fresh));
@@ -223,12 +136,23 @@ TEST_F(LiveRedis, RefusedPublishLeavesNoClaim) {
 
     EXPECT_THAT(commit({request("a")}), ElementsAre(Status::unavailable));
     EXPECT_NE(details_.find("publish"), std::string::npos) << details_;
-    EXPECT_EQ(client_->call({"EXISTS", "p:a"}), "0");
+    EXPECT_EQ(client_->call({"EXISTS", "p:a", "ch:log", "ch:state"}), "0");
+    EXPECT_EQ(probe().value_or(Error{}).code, Errc::unavailable);
+}
+
+TEST_F(LiveRedis, TheProbeFindsWhatACommitMayNotDo) {
+    bring_up();
+    EXPECT_FALSE(probe());
+
+    client_->call({"ACL", "SETUSER", "default", "-xtrim"});
+
+    EXPECT_NE(probe().value_or(Error{}).detail.find("may not XTRIM"), std::string::npos);
 }
 
 TEST_F(LiveRedis, KilledServerIsUnavailableAndComesBack) {
     bring_up();
     commit({request("a")});
+    run_until([this] { return seen_.actions.size() == 1; });
 
     server_.kill();
     EXPECT_THAT(commit({request("b")}), ElementsAre(Status::unavailable));
@@ -239,7 +163,7 @@ TEST_F(LiveRedis, KilledServerIsUnavailableAndComesBack) {
 
     EXPECT_EQ(bus_->reconnects(), 1U);
     EXPECT_THAT(commit({request("b")}), ElementsAre(Status::fresh));
-    run_until([this] { return seen_.size() == 2; });
+    run_until([this] { return seen_.actions.size() == 2; });
 }
 
 TEST_F(LiveRedis, StoppedServerRunsIntoTheDeadline) {
@@ -279,14 +203,14 @@ TEST_F(LiveRedis, LargeEventsAndLargeBatchesPass) {
         batch.push_back(request("k" + std::to_string(i)));
     }
     batch.push_back(request("big"));
-    batch.back().activity = std::string(4 << 20, 'z');
+    batch.back().activity.insert(1, "\"payload\":\"" + std::string(4 << 20, 'z') + "\",");
 
     const auto statuses = commit(std::move(batch));
 
     EXPECT_THAT(statuses, testing::Each(Status::fresh));
-    run_until([this] { return seen_.size() == 301; });
-    EXPECT_EQ(seen_.back().size(), std::size_t{4} << 20);
-    EXPECT_EQ(seen_[299], "k299");
+    run_until([this] { return seen_.actions.size() == 301; });
+    EXPECT_GT(seen_.views.back().json.size(), std::size_t{4} << 20);
+    EXPECT_EQ(seen_.actions[299], "k299");
 }
 
 TEST_F(LiveRedis, UserAndPasswordAreNeeded) {
@@ -389,18 +313,18 @@ TEST_F(LiveRedisTls, MissingClientCertificateIsRefusedWithItsReason) {
 TEST_F(LiveRedisTls, CarriesEventsBothWays) {
     RedisOptions options = tls("localhost", "ca.pem");
     RedisBus bus(loop_, {.redis = options, .channel = "ch"}, [](const Result<void>&) {});
-    RedisFeed feed(loop_, options, "ch", *this, [](const Result<void>&) {});
+    RedisFeed feed(loop_, options, "ch", seen_, metrics_, [](const Result<void>&) {});
     bus.start();
     feed.start();
     run_until([&] { return bus.is_up() && feed.is_live(); });
     std::vector<CommitRequest> batch{request("small"), request("big"), request("last")};
-    batch[1].activity = std::string(3 << 20, 'z');
+    batch[1].activity.insert(1, "\"payload\":\"" + std::string(3 << 20, 'z') + "\",");
 
     bus.commit(std::move(batch), [](const auto&) {});
-    run_until([this] { return seen_.size() == 3; });
+    run_until([this] { return seen_.actions.size() == 3; });
 
-    EXPECT_EQ(seen_[1].size(), std::size_t{3} << 20);
-    EXPECT_EQ(seen_[2], "last");
+    EXPECT_GT(seen_.views[1].json.size(), std::size_t{3} << 20);
+    EXPECT_EQ(seen_.actions[2], "last");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -83,6 +84,14 @@ class RedisServer {
         words.insert(words.end(), more.begin(), more.end());
         pid_ = spawn(words);
     }
+    /// The program as a Sentinel of the master `main` at `master_port`, two of three make a quorum.
+    void start_sentinel(std::uint16_t master_port) {
+        const std::string file = folder_ + "/sentinel.conf";
+        std::ofstream(file) << "port " << port_ << "\nbind 127.0.0.1\ndir " << folder_
+                            << "\nsentinel monitor main 127.0.0.1 " << master_port
+                            << " 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 1000\n";
+        pid_ = spawn({*find_program("redis-server"), file, "--sentinel"});
+    }
     void kill() {
         if (pid_ > 0) {
             ::kill(pid_, SIGKILL);
@@ -108,6 +117,8 @@ class RedisClient final : public RedisOwner {
     void on_redis_up() override {}
     void on_redis_down(const Error&) override {}
     void on_redis_messages(const std::vector<RedisReply>&) override {}
+
+    RedisConnection& connection() { return connection_; }
 
     /// The reply as a text; an integer in decimal, nil as "(nil)".
     std::string call(std::initializer_list<std::string_view> words) {

@@ -11,6 +11,26 @@ std::string error_of(std::string_view amqp) {
     return urls ? "" : urls.error().detail;
 }
 
+TEST(HttpUrl, PortsAreThoseOfTheScheme) {
+    EXPECT_EQ(parse_http_url("http://collector")->endpoint, (Endpoint{.host = "collector", .port = 80}));
+    EXPECT_EQ(parse_http_url("https://collector/")->endpoint,
+              (Endpoint{.host = "collector", .port = 443, .tls = true}));
+}
+
+TEST(HttpUrl, KeepsItsPathAsItWasWritten) {
+    EXPECT_EQ(parse_http_url("http://h")->path, "/");
+    EXPECT_EQ(parse_http_url("http://h:4318/a%2Fb/c")->path, "/a%2Fb/c");
+}
+
+TEST(HttpUrl, RefusesWhatItDoesNotUnderstand) {
+    for (const char* text : {"", "h", "amqp://h", "http://", "http://h:0", "http://h/%zz", "http://h/a b",
+                             "http://h/\xc3\xa4", "http://h?a", "http://h#a", "http://u@h", "http://:p@h"}) {
+        const auto url = parse_http_url(text);
+        ASSERT_FALSE(url) << text;
+        EXPECT_EQ(url.error().code, Errc::invalid);
+    }
+}
+
 TEST(RedisUrl, DefaultsAreSixThreeSevenNineAndDatabaseZero) {
     const auto url = parse_redis_url("redis://cache");
 
@@ -63,6 +83,39 @@ TEST(RedisUrl, RefusesWhatItDoesNotUnderstand) {
     }
 }
 
+TEST(RedisUrl, NamesSentinelsAndTheirMaster) {
+    const auto url = parse_redis_url("redis+sentinel://me:p%2Fw@a:5000,b,[fd00::2]:7/main/3");
+
+    ASSERT_TRUE(url) << url.error().detail;
+    ASSERT_EQ(url->sentinels.size(), 3U);
+    EXPECT_EQ(url->sentinels[0], (Endpoint{.host = "a", .port = 5000}));
+    EXPECT_EQ(url->sentinels[1], (Endpoint{.host = "b", .port = 26379}));
+    EXPECT_EQ(url->sentinels[2], (Endpoint{.host = "fd00::2", .port = 7}));
+    EXPECT_EQ(url->master, "main");
+    EXPECT_EQ(url->user + " " + url->password, "me p/w");
+    EXPECT_EQ(url->db, 3);
+
+    const auto tls = parse_redis_url("rediss+sentinel://a,b/main");
+    ASSERT_TRUE(tls);
+    EXPECT_TRUE(tls->sentinels[1].tls);
+    EXPECT_EQ(tls->db, 0);
+    EXPECT_TRUE(parse_redis_url("redis://a/1")->sentinels.empty());
+}
+
+TEST(RedisUrl, RefusesSentinelsItDoesNotUnderstand) {
+    for (const char* text :
+         {"redis+sentinel://a,b", "redis+sentinel://a,b/", "redis+sentinel://a,,b/m", "redis+sentinel://a,/m",
+          "redis+sentinel://a:0,b/m", "redis+sentinel://a,b:x/m", "redis+sentinel://a/m/x", "redis+sentinel://a/m/1/2",
+          "redis+sentinel:///m", "redis://a,b/1", "amqp+sentinel://a/m"}) {
+        EXPECT_FALSE(parse_redis_url(text)) << text;
+    }
+    std::string many = "redis+sentinel://a";
+    for (int i = 0; i < 16; ++i) {
+        many += ",a";
+    }
+    EXPECT_FALSE(parse_redis_url(many + "/m"));
+}
+
 TEST(AmqpUrl, DefaultsAreThoseOfRabbitMq) {
     const auto urls = parse_amqp_urls("amqp://mq");
 
@@ -113,6 +166,7 @@ TEST(MaskUrl, HidesEveryPasswordAndKeepsTheRest) {
     EXPECT_EQ(mask_url("amqp://u:p@a:1/v,amqps://u:q@b/v"), "amqp://u:***@a:1/v,amqps://u:***@b/v");
     EXPECT_EQ(mask_url("redis://:p@h/2"), "redis://:***@h/2");
     EXPECT_EQ(mask_url("redis://p@h/2"), "redis://***@h/2");
+    EXPECT_EQ(mask_url("redis+sentinel://u:p@a,b:1/m/2"), "redis+sentinel://u:***@a,b:1/m/2");
     EXPECT_EQ(mask_url("redis://h:6379/2"), "redis://h:6379/2");
     EXPECT_EQ(mask_url("memory://"), "memory://");
     EXPECT_EQ(mask_url("nothing"), "nothing");

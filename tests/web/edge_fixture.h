@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "board/activity.h"
 #include "board/envelope.h"
+#include "hub/fake_history.h"
 #include "hub/hub.h"
 #include "telemetry/metrics.h"
 #include "web/edge.h"
@@ -26,7 +27,7 @@ namespace boardbus::web {
 /// Accepts everything at once and shows it, unless told to keep, reject or lose.
 class FakeBus final : public board::Publisher {
   public:
-    explicit FakeBus(hub::Hub& hub) : hub_(hub) {}
+    FakeBus(hub::Hub& hub, hub::FakeHistory& history) : hub_(hub), history_(history) {}
 
     void publish(board::Publication publication, board::PublishDone done) override {
         published.push_back(publication);
@@ -42,7 +43,7 @@ class FakeBus final : public board::Publisher {
 
     void show(const board::Publication& publication) {
         const std::string activity = board::encode_activity(*board::decode_envelope(publication.body));
-        hub_.on_activities({activity});
+        hub_.on_activities({history_.add(board::parse_activity(activity).value())});
     }
 
     void answer_all() {
@@ -58,6 +59,7 @@ class FakeBus final : public board::Publisher {
 
   private:
     hub::Hub& hub_;
+    hub::FakeHistory& history_;
 };
 
 /// The client's end of a connection, as bytes.
@@ -140,6 +142,12 @@ inline std::string client_frame(std::string_view payload, char opcode = 1) {
 
 class EdgeTest : public testing::Test {
   protected:
+    EdgeTest() {
+        hub.set_history(history);
+        hub.on_begin("e1", 0);
+        hub.on_live(true);
+    }
+
     static Options test_options() {
         Options options;
         options.token = "secret";
@@ -184,7 +192,8 @@ class EdgeTest : public testing::Test {
     Loop loop;
     telemetry::Metrics metrics;
     hub::Hub hub{loop, make_ws_encoder(), metrics};
-    FakeBus bus{hub};
+    hub::FakeHistory history;
+    FakeBus bus{hub, history};
     hub::SlowBudget slow_budget{256 << 10, 16 << 20};
     Readiness readiness;
     Pages pages{options};

@@ -133,6 +133,9 @@ TEST_F(HttpSessionTest, StreamsAllBoardsAsChunksOrSome) {
         EXPECT_THAT(client->until("\r\n\r\n"),
                     AllOf(HasSubstr("text/event-stream"), HasSubstr("Transfer-Encoding: chunked"),
                           HasSubstr("X-Accel-Buffering: no")));
+        client->until("retry: ");
+        client->until("id: ");
+        client->now();
     }
 
     ask(post(R"({"action":"two\nlines"})"));
@@ -197,6 +200,74 @@ TEST_F(HttpSessionTest, AConnectionThatBecomesAStreamInTheTurnOfItsEndIsNotCalle
     EXPECT_EQ(edge().session_count(), 0U);
 }
 
+TEST_F(HttpSessionTest, AStreamGoesOnBehindTheEventThatTheClientHasSeen) {
+    ask(post(R"({"action":"one"})"));
+    ask(post(R"({"action":"two"})"));
+    const std::string cursor = history.all.front().cursor;
+    for (const std::string path :
+         {"/sse/activity?token=secret", "/sse/boards/b1?token=secret", "/sse/activity?board=b1&board=x&token=secret"}) {
+        Client by_header = connect();
+        by_header.send(get(path, "Last-Event-ID: " + cursor + "\r\n"));
+        Client by_query = connect();
+        by_query.send(get(path + "&last_event_id=" + cursor));
+        for (Client* client : {&by_header, &by_query}) {
+            const std::string text = client->until("event: two");
+            EXPECT_THAT(text, AllOf(HasSubstr("id: " + history.all.back().cursor), Not(HasSubstr("event: one"))));
+        }
+    }
+}
+
+TEST_F(HttpSessionTest, AStreamWithACursorOfNobodyIsToldToResync) {
+    Client client = connect();
+    client.send(get("/sse/boards/b1?token=secret", "Last-Event-ID: 8a0c\r\n"));
+
+    EXPECT_THAT(client.until("\n\n\r\n"), HasSubstr("retry: "));
+    const std::string notice = client.until("\n\n");
+    EXPECT_THAT(notice, HasSubstr("event: boardbus.resync\n"));
+    EXPECT_THAT(notice, HasSubstr(R"(data: {"kind":"resync","board":"b1","epoch":"e1","seq":0})"));
+}
+
+TEST_F(HttpSessionTest, OnlyAStreamThatCanGoOnIsNotCounted) {
+    options.stream_rate_limit = RateLimit{1, std::chrono::seconds(60)};
+    edge();
+    hub.on_begin("e1", 0);
+    ask(post(R"({"action":"one"})"));
+    const std::string good = "Last-Event-ID: " + history.all.front().cursor + "\r\n";
+
+    EXPECT_THAT(ask(get("/sse/activity?token=secret")), HasSubstr(" 200 "));
+    EXPECT_THAT(ask(get("/sse/activity?token=secret", good)), HasSubstr(" 200 "));
+    EXPECT_THAT(ask(get("/sse/activity?token=wrong", good)), HasSubstr(" 429 "));
+    EXPECT_THAT(ask(get("/sse/activity?token=secret", "Last-Event-ID: e0.1.1.00000000\r\n")), HasSubstr(" 429 "));
+    EXPECT_THAT(ask(get("/sse/activity?token=secret", "Last-Event-ID: x\r\n")), HasSubstr(" 429 "));
+}
+
+TEST_F(HttpSessionTest, PagesBackThroughTheHistory) {
+    for (const std::string action : {"1", "2", "3"}) {
+        ask(post(R"({"action":")" + action + R"("})"));
+    }
+    const std::string newest = ask(get("/boards/b1/history?limit=2&token=secret"));
+    EXPECT_THAT(newest, AllOf(HasSubstr(R"({"board":"b1","epoch":"e1","events":[{)"), HasSubstr(R"("action":"2")"),
+                              HasSubstr(R"("action":"3")"), Not(HasSubstr(R"("action":"1")")),
+                              HasSubstr(R"(],"first_seq":1,"last_seq":3,"next_before_seq":2})")));
+    const std::string oldest = ask(get("/boards/b1/history?before_seq=2&token=secret"));
+    EXPECT_THAT(oldest, AllOf(HasSubstr(R"("action":"1")"), HasSubstr(R"("next_before_seq":null})")));
+    EXPECT_THAT(ask(get("/boards/new/history?token=secret")),
+                HasSubstr(R"("events":[],"first_seq":0,"last_seq":0,"next_before_seq":null})"));
+}
+
+TEST_F(HttpSessionTest, SaysWhatIsWrongWithAQuestionToTheHistory) {
+    EXPECT_THAT(ask(get("/boards/b1/history")), HasSubstr(" 401 "));
+    EXPECT_THAT(ask(get("/boards/%FF/history?token=secret")), HasSubstr(" 404 "));
+    EXPECT_THAT(ask("POST /boards/b1/history HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), HasSubstr(" 405 "));
+    EXPECT_THAT(ask(get("/boards/b1/history?limit=0&before_seq=x&token=secret")),
+                AllOf(HasSubstr(" 422 "), HasSubstr(R"({"loc":["query","limit"],)"), HasSubstr("greater_than_equal"),
+                      HasSubstr(R"({"loc":["query","before_seq"],)"), HasSubstr("int_parsing")));
+    EXPECT_THAT(ask(get("/boards/b1/history?limit=1001&token=secret")), HasSubstr("less_than_equal"));
+    EXPECT_THAT(ask(get("/boards/b1/history?limit=99999999999999999999&token=secret")), HasSubstr("less_than_equal"));
+    history.failing = true;
+    EXPECT_THAT(ask(get("/boards/b1/history?token=secret")), AllOf(HasSubstr(" 503 "), HasSubstr("Retry-After: 1")));
+}
+
 TEST_F(HttpSessionTest, StreamsWithoutChunksToHttp10) {
     Client stream = connect();
     stream.send("GET /sse/activity?token=secret HTTP/1.0\r\n\r\n");
@@ -204,7 +275,9 @@ TEST_F(HttpSessionTest, StreamsWithoutChunksToHttp10) {
 
     ask(post(R"({"action":"a"})"));
 
-    EXPECT_TRUE(stream.now().starts_with("id: "));
+    const std::string text = stream.now();
+    EXPECT_TRUE(text.starts_with("retry: ")) << text;
+    EXPECT_THAT(text, HasSubstr("\n\nid: e1.1.1."));
 }
 
 TEST_F(HttpSessionTest, ShowsHealthAndMetricsAloneWhenToldTo) {
@@ -235,7 +308,7 @@ TEST_F(HttpSessionTest, EndsAStreamProperlyWhenGoingAway) {
 
     edge().drain(std::chrono::seconds(5), [&] { done = true; });
 
-    EXPECT_EQ(stream.until_end(), "0\r\n\r\n");
+    EXPECT_THAT(stream.until_end(), testing::MatchesRegex(".*retry: [0-9]+\n\n\r\n0\r\n\r\n"));
     stream.hang_up();
     loop.turn(std::chrono::milliseconds(10));
     loop.turn(std::chrono::milliseconds(10));

@@ -44,9 +44,15 @@ def answers(port: int, hello: bytes = b"", begins: bytes = b"") -> bool:
 
 
 class RabbitMq:
-    def __init__(self, folder: Path, tls: Path):
+    """One node. `neighbour`: a node of the same cluster to be, whose epmd and cookie it shares; `more` is added to rabbitmq.conf."""
+
+    def __init__(self, folder: Path, tls: Path, *, name: str = "trial", neighbour: "RabbitMq" = None, more: str = "",
+                 kernel: str = "", schedulers: int = 2):
         self.folder = folder
+        self.name, self._neighbour, self._schedulers = f"{name}@localhost", neighbour, schedulers
         self.port, self.tls_port, self._dist, self._epmd_port = free_ports(4)
+        if neighbour is not None:
+            self._epmd_port = neighbour._epmd_port
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         self.tls_url = f"amqps://guest:guest@localhost:{self.tls_port}/"
         self._epmd = None
@@ -58,30 +64,31 @@ class RabbitMq:
             "loopback_users.guest = true\nvm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 100MB\n"
             f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\nssl_options.cacertfile = {tls}/ca.pem\n"
             f"ssl_options.certfile = {tls}/server.pem\nssl_options.keyfile = {tls}/server.key\nssl_options.verify = verify_none\n"
-            "ssl_options.fail_if_no_peer_cert = false\n")
+            f"ssl_options.fail_if_no_peer_cert = false\n{more}")
         # As the deployment ships it: a retry level that met a missing binding goes on after 5 s, not 180.
         (folder / "advanced.config").write_text(
-            "[{rabbit,[{dead_letter_worker_publisher_confirm_timeout,5000},{dead_letter_worker_consumer_prefetch,512}]}].\n")
+            "[{rabbit,[{dead_letter_worker_publisher_confirm_timeout,5000},{dead_letter_worker_consumer_prefetch,512}]}" +
+            (f",{{kernel,[{kernel}]}}" if kernel else "") + "].\n")
         cookie = folder / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(12))
+        cookie.write_text(secrets.token_hex(12) if neighbour is None else (neighbour.folder / ".erlang.cookie").read_text())
         cookie.chmod(0o400)
 
     def _environment(self) -> dict:
         f = self.folder
         return clean_environment(
-            HOME=f, ERL_EPMD_ADDRESS="127.0.0.1", ERL_EPMD_PORT=self._epmd_port, RABBITMQ_NODENAME="trial@localhost",
+            HOME=f, ERL_EPMD_ADDRESS="127.0.0.1", ERL_EPMD_PORT=self._epmd_port, RABBITMQ_NODENAME=self.name,
             RABBITMQ_CONF_ENV_FILE=f / "env.conf", RABBITMQ_NODE_IP_ADDRESS="127.0.0.1", RABBITMQ_NODE_PORT=self.port,
             RABBITMQ_DIST_PORT=self._dist, RABBITMQ_MNESIA_BASE=f / "mnesia", RABBITMQ_LOG_BASE=f / "log", RABBITMQ_PID_FILE=f / "pid",
             RABBITMQ_ENABLED_PLUGINS_FILE=f / "plugins", RABBITMQ_CONFIG_FILE=f / "rabbitmq.conf",
             RABBITMQ_ADVANCED_CONFIG_FILE=f / "advanced.config", RABBITMQ_GENERATED_CONFIG_DIR=f / "schema",
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=f"-kernel inet_dist_use_interface {{127,0,0,1}} +S {self._schedulers}:{self._schedulers} +sbwt none",
             RABBITMQ_CTL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none",
             detached="true")  # The start script then becomes the Erlang machine instead of waiting for it: our child is the beam.
 
     def begin(self) -> None:
         """Starts epmd (its own, so that its process is known) and the node; does not wait."""
         env = self._environment()
-        if self._epmd is None:
+        if self._epmd is None and self._neighbour is None:
             self._epmd = Child(["epmd", "-address", "127.0.0.1", "-port", self._epmd_port], env=env, cwd=self.folder,
                                stdout=self.folder / "epmd.out", stderr=self.folder / "epmd.out")
             wait_until(lambda: answers(self._epmd_port), what="epmd listens")
@@ -99,7 +106,7 @@ class RabbitMq:
 
     def ctl(self, *arguments: str, program: str = "rabbitmqctl") -> str:
         """Runs rabbitmqctl (0.5 s each) and returns its output."""
-        done = subprocess.run([_SBIN / program, "-q", "-n", "trial@localhost", *map(str, arguments)], env=self._environment(),
+        done = subprocess.run([_SBIN / program, "-q", "-n", self.name, *map(str, arguments)], env=self._environment(),
                               cwd=self.folder, capture_output=True, text=True, timeout=scaled(60))
         if done.returncode != 0:
             raise AssertionError(f"rabbitmqctl {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP over a raw socket: any byte can be sent, every byte that comes back is seen."""
 import json
+import select
 import socket
+import time
 from dataclasses import dataclass, field
 
 from .timing import DEFAULT_SECONDS, Deadline
@@ -22,6 +24,7 @@ class Wire:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
+        self.heard = time.monotonic()  # When bytes came last.
 
     def send(self, data: bytes, seconds: float = DEFAULT_SECONDS) -> None:
         self.socket.settimeout(Deadline(seconds).left())
@@ -42,6 +45,7 @@ class Wire:
         if not data:
             raise Ended("end of stream")
         self.buffer += data
+        self.heard = time.monotonic()
 
     def take(self, count: int, deadline: Deadline) -> bytes:
         while len(self.buffer) < count:
@@ -67,6 +71,10 @@ class Wire:
                 self.fill(deadline)
         except Ended:
             return bytes(self.buffer)
+
+    def begins(self, seconds: float) -> bool:
+        """True when something can be read within the seconds (not scaled), the end of the stream included. Takes nothing."""
+        return bool(self.buffer) or bool(select.select([self.socket], [], [], seconds)[0])
 
     def silent_for(self, seconds: float) -> bool:
         """True when nothing arrives (and nothing is buffered) for so long; not scaled."""

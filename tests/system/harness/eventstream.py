@@ -27,7 +27,8 @@ class EventStream:
         self.wire.send(request_bytes(method, path, headers, host=f"127.0.0.1:{port}"))
         self.response = read_head(self.wire, Deadline(seconds))
         self._chunked = (self.response.header("Transfer-Encoding") or "").lower() == "chunked"
-        self._text = b""
+        self._text = bytearray()  # Taking from its front is cheap, however much waits behind.
+        self.last_id = ""  # What a browser would send as Last-Event-ID.
         if self.response.status != 200:
             self.response.body = self.wire.take(int(self.response.header("Content-Length") or 0), Deadline(seconds))
 
@@ -56,10 +57,21 @@ class EventStream:
             if at < 0:
                 self._more(deadline)
                 continue
-            raw, self._text = self._text[:at + 2], self._text[at + 2:]
+            raw = bytes(self._text[:at + 2])
+            del self._text[:at + 2]
+            for line in raw.decode("utf-8").split("\n"):
+                self.last_id = line[4:] if line.startswith("id: ") else self.last_id
             event = _parse(raw)
             if event is not None and (heartbeats or event.event != "heartbeat"):
                 return event
+
+    def poll(self, seconds: float):
+        """The next event, heartbeats included; None when none begins to come within the seconds."""
+        while b"\n\n" not in self._text:
+            if not self.wire.begins(seconds):
+                return None
+            self._more(Deadline())
+        return self.next(heartbeats=True)
 
     def ended(self, seconds: float = DEFAULT_SECONDS) -> bool:
         """True once the server has ended the stream; events before that are skipped."""

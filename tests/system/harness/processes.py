@@ -92,6 +92,15 @@ class Boardbus:
     def exit_code(self):
         return self._child.exit_code()
 
+    def metric(self, name: str, **labels) -> float:
+        """The sum of a metric's samples that have these labels."""
+        total = 0.0
+        for line in self.get("/metrics").body.decode().splitlines():
+            match = re.match(rf"{name}(?:\{{([^}}]*)\}})? (\S+)", line)
+            if match and all(f'{label}="{value}"' in (match[1] or "") for label, value in labels.items()):
+                total += float(match[2])
+        return total
+
     # How it ends.
 
     def signal(self, number: int) -> None:
@@ -143,11 +152,13 @@ def run_to_end(arguments, folder: Path, settings=None, seconds: float = 20):
 
 class Supervisor:
     """Keeps one boardbus process running, as an init system does: starts it again when it dies. Faults apply to the first start,
-    or to every start with `faults_always`."""
+    or to every start with `faults_always`; `environment` to every start. `told(event, process, code)` hears of every start and exit."""
 
-    def __init__(self, command: str, folder: Path, settings, *, faults=None, faults_always: bool = False):
+    def __init__(self, command: str, folder: Path, settings, *, faults=None, faults_always: bool = False, deaths_max: int = 20, environment=None,
+                 told=lambda event, process, code: None):
         self._arguments = (command, folder, settings)
         self._faults, self._always = faults, faults_always
+        self._deaths_max, self._told, self._environment = deaths_max, told, environment or {}
         self.port = free_ports(1)[0]
         self.deaths = []  # Exit codes, in order.
         self.all = []     # Every process, in order.
@@ -157,15 +168,18 @@ class Supervisor:
         self._thread.start()
 
     def _start(self, first: bool) -> None:
-        self.current = Boardbus(*self._arguments, faults=self._faults if first or self._always else None, port=self.port)
+        faults = (self._faults or {}) if first or self._always else {}
+        self.current = Boardbus(*self._arguments, faults={**self._environment, **faults}, port=self.port)
         self.all.append(self.current)
+        self._told("start", self.current, None)
 
     def _watch(self) -> None:
         while not self._ending.wait(0.02):
             code = self.current.exit_code()
             if code is not None:
                 self.deaths.append(code)
-                if len(self.deaths) > 20:
+                self._told("exit", self.current, code)
+                if len(self.deaths) > self._deaths_max:
                     return
                 self._start(first=False)
 
@@ -176,8 +190,12 @@ class Supervisor:
     def kill(self) -> None:
         self.current.kill()
 
-    def cleanup(self) -> None:
+    def retire(self) -> None:
+        """From now on a death stays one."""
         self._ending.set()
         self._thread.join(5)
+
+    def cleanup(self) -> None:
+        self.retire()
         for process in self.all:
             process.cleanup()

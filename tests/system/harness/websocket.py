@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import struct
+import time
 import zlib
 from dataclasses import dataclass
 
@@ -52,14 +53,14 @@ def encode_frame(opcode: int, payload: bytes, fin: bool = True, mask: bool = Tru
 
 
 class WebSocket:
-    def __init__(self, port: int, path: str, headers=(), receive_buffer: int = 0, seconds: float = DEFAULT_SECONDS):
-        """Completes the handshake; `refused` instead of a socket when the answer is not 101."""
+    def __init__(self, port: int, path: str, headers=(), receive_buffer: int = 0, seconds: float = DEFAULT_SECONDS, early: bytes = b""):
+        """Completes the handshake; `refused` instead of a socket when the answer is not 101. `early` leaves with the handshake."""
         self.wire = Wire(port, receive_buffer)
         key = base64.b64encode(os.urandom(16))
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade",
                  f"Sec-WebSocket-Key: {key.decode()}", "Sec-WebSocket-Version: 13"]
         lines += [f"{name}: {value}" for name, value in headers]
-        self.wire.send("\r\n".join(lines).encode() + b"\r\n\r\n")
+        self.wire.send("\r\n".join(lines).encode() + b"\r\n\r\n" + early)
         self.response = read_head(self.wire, Deadline(seconds))
         self.refused = self.response.status != 101
         if self.refused:
@@ -106,6 +107,21 @@ class WebSocket:
         if frame.opcode >= 8:
             assert frame.fin and len(frame.payload) <= 125 and not frame.rsv1, f"control frame {frame}"
         return frame
+
+    def poll(self, seconds: float):
+        """The next text message as JSON; None when it is not there within the seconds. A frame that has begun is waited for, so that a
+        reader that polls never loses its place. Pings are answered; raises Closed, Ended or TimeoutError (a frame that does not end)."""
+        end = time.monotonic() + seconds
+        while self.wire.begins(max(0.0, end - time.monotonic())):
+            frame = self.frame(Deadline())
+            if frame.opcode == TEXT:
+                assert frame.fin and not frame.rsv1, "poll() is for whole, plain messages"
+                return json.loads(frame.payload)
+            if frame.opcode == PING:
+                self.send_frame(PONG, frame.payload)
+            elif frame.opcode == CLOSE:
+                raise Closed(struct.unpack("!H", frame.payload[:2])[0] if frame.payload else None, frame.payload[2:].decode("utf-8"))
+        return None
 
     def text(self, seconds: float = DEFAULT_SECONDS) -> str:
         """The next text message; pings are answered meanwhile. Raises Closed, Ended or TimeoutError."""

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the paths between processes, brokers and clients, by the relays of the run."""
+import threading
+import time
+
+from harness.timing import wait_until
+
+from fault_proxy import DOWN, UP
+from faults import fault
+from lab import LINKS
+
+def _link(lab, link):
+    if link not in lab.proxies:
+        raise KeyError(f"the run has no relay on {link}")
+    return lab.proxies[link]
+
+
+def _on_link(link):
+    @fault(f"link.{link}.reset")
+    def reset(lab, rng, seconds):
+        """RST of every connection, and refused for as long as the fault lasts."""
+        proxy = _link(lab, link)
+        proxy.refuse()
+        count = proxy.reset()
+        yield f"{count} connections" if count else None
+        proxy.heal()
+
+    @fault(f"link.{link}.drop-down")
+    def drop_down(lab, rng, seconds):
+        """Answers are swallowed; what is sent arrives."""
+        yield from _ruled(lab, link, "drop", DOWN)
+
+    @fault(f"link.{link}.drop-up")
+    def drop_up(lab, rng, seconds):
+        """What is sent is swallowed; answers would arrive."""
+        yield from _ruled(lab, link, "drop", UP)
+
+    @fault(f"link.{link}.stall")
+    def stall(lab, rng, seconds):
+        """Nothing is read in either direction."""
+        proxy = _link(lab, link)
+        proxy.apply("stall", UP)
+        proxy.apply("stall", DOWN)
+        yield f"{proxy.connections()} connections" if proxy.connections() else None
+        proxy.heal()
+
+    @fault(f"link.{link}.delay")
+    def delay(lab, rng, seconds):
+        """100 ms in each direction."""
+        proxy = _link(lab, link)
+        rules = [proxy.apply("delay", direction, seconds=0.1) for direction in (UP, DOWN)]
+        wait_until(lambda: any(rule.took for rule in rules), 15, "delayed bytes")
+        yield "bytes are late"
+        proxy.heal()
+
+    @fault(f"link.{link}.half-close")
+    def half_close(lab, rng, seconds):
+        """FIN towards the server; its answers still come."""
+        count = _link(lab, link).half_close(UP)
+        yield f"{count} connections" if count else None
+
+    @fault(f"link.{link}.cut-mid-bytes")
+    def cut_mid_bytes(lab, rng, seconds):
+        """RST in the middle of what is sent, at a random byte of the next 2,000; at the next, where hardly anything is sent."""
+        proxy = _link(lab, link)
+        rule = proxy.apply("cut", UP, after=1 if link == "app-redis" else rng.randrange(1, 2000))
+        wait_until(lambda: rule.took, 40, "the cut")
+        yield "cut"
+        proxy.heal()
+
+
+def _ruled(lab, link, kind, direction):
+    proxy = _link(lab, link)
+    rule = proxy.apply(kind, direction)
+    # A connection that only subscribes says something every 25 s.
+    wait_until(lambda: rule.took, 40, f"{kind} has met bytes")
+    yield f"{rule.took} bytes at first"
+    proxy.heal()
+    proxy.reset()  # What was swallowed left a hole in the stream; a real path would have ended the connection sooner or later.
+
+
+for _name in LINKS:
+    _on_link(_name)
+
+
+@fault("link.worker-redis.cut-after-commit")
+def cut_after_commit(lab, rng, seconds):
+    """The connection that commits ends before the next reply: Redis has executed, the worker never hears of it. Again and again."""
+    stop, cuts = threading.Event(), []
+    proxy = _link(lab, "worker-redis")
+
+    def loop():
+        while not stop.is_set():
+            rule = proxy.apply("cut", DOWN, after=0, mark=b"SCRIPT")  # It loads the commit script first.
+            while not rule.took and not stop.wait(0.02):
+                pass
+            cuts.append(rule.took)
+            proxy.remove(rule)
+            stop.wait(0.3)
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    wait_until(lambda: sum(cuts), 20, "a cut")
+    yield "replies cut off"
+    stop.set()
+    thread.join(5)
+    proxy.heal()
+
+
+@fault("link.app-redis.lose-last")
+def lose_last(lab, rng, seconds):
+    """Of a burst, the last message is swallowed on the subscription alone: no later one reveals the hole."""
+    with lab.load.silence():
+        wait_until(lambda: lab.load.accepted() <= lab.recorder.keys, 20, "all is committed")
+        time.sleep(1)
+        rule = _link(lab, "app-redis").apply("drop", DOWN, mark=b"SUBSCRIBE")
+        key = lab.load.send_one()
+        wait_until(lambda: key in lab.recorder.keys, 10, "the message is committed")
+        evidence = wait_until(lambda: rule.took and f"{rule.took} bytes swallowed", 5, "swallowed bytes")
+        lab.proxies["app-redis"].heal()
+        time.sleep(max(2.5, seconds))  # The promise is two seconds.
+    yield evidence
+
+
+# Clients.
+
+@fault("clients.cut")
+def clients_cut(lab, rng, seconds):
+    """RST of all clients' connections."""
+    count = sum(proxy.reset() for proxy in lab.edges())
+    yield f"{count} connections" if count else None
+
+
+@fault("readers.refuse")
+def readers_refuse(lab, rng, seconds):
+    """RST of all readers' connections, and none gets in for as long as the fault lasts."""
+    for proxy in lab.edges("readers"):
+        proxy.refuse()
+    count = sum(proxy.reset() for proxy in lab.edges("readers"))
+    yield f"{count} connections" if count else None
+    for proxy in lab.edges("readers"):
+        proxy.heal()
+
+
+@fault("clients.stall")
+def clients_stall(lab, rng, seconds):
+    """Nothing passes between clients and apps."""
+    for proxy in lab.edges():
+        proxy.apply("stall", UP)
+        proxy.apply("stall", DOWN)
+    yield "stalled" if lab.edges() else None
+    for proxy in lab.edges():
+        proxy.heal()

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run stands on: one RabbitMQ and one Redis; three RabbitMQ nodes; three Redis with three sentinels. All on loopback, all ours.
+
+Each setup looks like the harness's Brokers to a run: `rabbitmq`, `redis`, `restore()`, `end()`.
+"""
+import shutil
+import time
+from pathlib import Path
+
+import redis as redis_client
+
+from harness.brokers import Brokers, RabbitMq, Redis
+from harness.children import Child, clean_environment, free_ports
+from harness.certificates import make_certificates
+from harness.timing import scaled, wait_until
+
+
+class AppendOnlyRedis(Redis):
+    """`forget()` makes the next start find nothing."""
+
+    def forget(self) -> None:
+        shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+
+
+class Single(Brokers):
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.redis = AppendOnlyRedis(folder / "redis-data", self.tls)
+
+
+class RabbitCluster:
+    """Three nodes; looks like one RabbitMq whose URL has three hosts. One scheduler each: the machine has two cores."""
+
+    def __init__(self, folder: Path, tls: Path):
+        more = "cluster_partition_handling = pause_minority\n"
+        kernel = "{net_ticktime,15}"
+        first = RabbitMq(folder / "r1", tls, name="r1", more=more, kernel=kernel, schedulers=1)
+        self.nodes = [first] + [RabbitMq(folder / f"r{n}", tls, name=f"r{n}", neighbour=first, more=more, kernel=kernel, schedulers=1)
+                                for n in (2, 3)]
+        self.url = ",".join(node.url for node in self.nodes)
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.begin()
+        for node in self.nodes:
+            node.wait_ready()
+        for node in self.nodes[1:]:
+            node.ctl("stop_app")
+            node.ctl("join_cluster", self.nodes[0].name)
+            node.ctl("start_app")
+        wait_until(lambda: all(node.is_up() for node in self.nodes), 30, "three nodes answer")
+
+    def living(self) -> RabbitMq:
+        def find():
+            return next((node for node in self.nodes if node._beam.exit_code() is None and node.is_up()), None)
+        return wait_until(find, 60, "a node that answers")
+
+    @property
+    def port(self) -> int:
+        return self.living().port
+
+    def ctl(self, *arguments, **more) -> str:
+        return self.living().ctl(*arguments, **more)
+
+    def listed(self, *arguments) -> list:
+        return self.living().listed(*arguments)
+
+    def leader_of(self, queue: str) -> RabbitMq:
+        """The node that leads the queue now."""
+        def find():
+            rows = {row["name"]: row.get("leader") for row in self.listed("queues", "name", "leader")}
+            return next((node for node in self.nodes if node.name == rows.get(queue)), None)
+        return wait_until(find, 20, f"{queue} has a leader", 0.5)
+
+    def restore(self) -> None:
+        dead = []
+        for node in self.nodes:
+            node.thaw()
+            if node._beam.exit_code() is not None:
+                node.begin()
+                dead.append(node)
+        for node in dead:
+            node.wait_ready()
+        wait_until(lambda: all(node.is_up() for node in self.nodes), 120, "three nodes answer", 0.2)
+
+    def end(self) -> None:
+        for node in reversed(self.nodes):
+            node.end()
+
+
+class Cluster:
+    def __init__(self, folder: Path):
+        self.tls = folder / "tls"
+        make_certificates(self.tls)
+        self.rabbitmq = RabbitCluster(folder / "cluster", self.tls)
+        self.redis = AppendOnlyRedis(folder / "redis-data", self.tls)
+
+    def start(self) -> None:
+        self.redis.begin()
+        self.rabbitmq.start()
+        self.redis.wait_ready()
+
+    def restore(self) -> None:
+        self.redis.thaw()
+        if self.redis._child.exit_code() is not None:
+            self.redis.start_again()
+        self.rabbitmq.restore()
+
+    def end(self) -> None:
+        self.rabbitmq.end()
+        self.redis.end()
+
+
+MASTER = "boards"
+
+
+class RedisTrio:
+    """A master, two replicas and three sentinels; looks like one Redis whose client() is of the master."""
+
+    def __init__(self, folder: Path, tls: Path):
+        common = ("--repl-diskless-sync-delay", "0", "--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--tls-port", "0")
+        first = Redis(folder / "d1", tls, common)
+        self.nodes = [first] + [Redis(folder / f"d{n}", tls, (*common, "--replicaof", f"127.0.0.1 {first.port}")) for n in (2, 3)]
+        self.ports, self._sentinels, self._folder = free_ports(3), [], folder
+        self.port = first.port
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return f"redis+sentinel://{hosts}/{MASTER}/2"
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.begin()
+        for node in self.nodes:
+            node.wait_ready()
+        for n, port in enumerate(self.ports):
+            config = self._folder / f"s{n}.conf"
+            config.write_text(f"port {port}\nbind 127.0.0.1\ndir {self._folder}\nsentinel monitor {MASTER} 127.0.0.1 {self.nodes[0].port} 2\n"
+                              f"sentinel down-after-milliseconds {MASTER} 1500\nsentinel failover-timeout {MASTER} 5000\n")
+            self._sentinels.append(Child(["redis-server", config, "--sentinel"], env=clean_environment(HOME=self._folder), cwd=self._folder,
+                                         stdout=self._folder / f"s{n}.out", stderr=self._folder / f"s{n}.out"))
+        wait_until(lambda: self._known() == 2, 30, "the sentinels know two replicas", 0.2)
+
+    def _sentinel(self):
+        return redis_client.Redis(host="127.0.0.1", port=self.ports[0], socket_timeout=scaled(5))
+
+    def _known(self) -> int:
+        try:
+            replicas = self._sentinel().execute_command("SENTINEL", "REPLICAS", MASTER)
+            return len(replicas)
+        except redis_client.RedisError:
+            return 0
+
+    def master(self) -> Redis:
+        _, port = self._sentinel().execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
+        return next(node for node in self.nodes if node.port == int(port))
+
+    def failover(self) -> None:
+        self._sentinel().execute_command("SENTINEL", "FAILOVER", MASTER)
+
+    def client(self, db: int = 2):
+        return self.master().client(db)
+
+    def restore(self) -> None:
+        for node in self.nodes:
+            node.thaw()
+            if node._child.exit_code() is not None:
+                node.start_again()
+
+        def whole():
+            try:
+                return self.client().info("replication")["connected_slaves"] == 2
+            except (redis_client.RedisError, OSError):
+                return False
+        wait_until(whole, 40, "a master with two replicas", 0.2)
+
+    def end(self) -> None:
+        for sentinel in self._sentinels:
+            sentinel.kill()
+        for node in self.nodes:
+            node.end()
+
+
+class Sentinel:
+    def __init__(self, folder: Path):
+        self.tls = folder / "tls"
+        make_certificates(self.tls)
+        self.rabbitmq = RabbitMq(folder / "rabbitmq", self.tls)
+        (folder / "trio").mkdir(parents=True)
+        self.redis = RedisTrio(folder / "trio", self.tls)
+
+    def start(self) -> None:
+        self.rabbitmq.begin()
+        self.redis.start()
+        self.rabbitmq.wait_ready()
+        time.sleep(1)
+
+    def restore(self) -> None:
+        self.rabbitmq.thaw()
+        if self.rabbitmq._beam.exit_code() is not None:
+            self.rabbitmq.start_again()
+        self.redis.restore()
+
+    def end(self) -> None:
+        self.redis.end()
+        self.rabbitmq.end()
+
+
+SETUPS = {"single": Single, "cluster": Cluster, "sentinel": Sentinel}

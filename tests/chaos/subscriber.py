@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that read, come back whenever their connection ends, and write down every event and frame.
+
+They come back with the cursor of their last event (`?since=`, `Last-Event-ID`) when the server goes on there. When it does not, they come
+back without one, which the history shows as an opening without `since`: what happened meanwhile is then nobody's promise.
+"""
+import json
+import random
+import threading
+import time
+from urllib.parse import quote
+
+from harness.clients import Ended
+from harness.eventstream import EventStream
+from harness.processes import TOKEN
+from harness.websocket import Closed, WebSocket
+
+from history import event_fields
+from publisher import PROTOCOL
+
+SILENCE_SECONDS = 45  # The server pings and heartbeats more often; longer silence is a dead path, as every real client decides.
+
+
+class Subscriber(threading.Thread):
+    """`boards`: one for a WebSocket; for SSE, all that it is to see. `pause` slows the reading down (seconds per event)."""
+
+    def __init__(self, name: str, kind: str, boards, ports, writer, *, seed: int, acks: bool, resume: bool, first_port: int = 0, pause: float = 0.0):
+        super().__init__(name=f"subscriber-{name}", daemon=True)
+        self.label, self.kind, self.boards = name, kind, list(boards)
+        self._ports, self._writer, self._acks, self._resume, self._pause = ports, writer, acks, resume, pause
+        self._random, self._at = random.Random(seed), first_port
+        self._going, self._cursor = True, None
+        self.received = set()  # Keys; for the run's own waiting, the checker reads the file.
+        self.connected = False
+
+    def stop(self) -> None:
+        self._going = False
+
+    def run(self) -> None:
+        while self._going:
+            source = None
+            try:
+                source = self._open()
+                self.connected = True
+                self._writer.write("sub.open", sub=self.label, kind=self.kind, boards=self.boards, since=self._cursor)
+                self._read(source)
+                why = "stopped"
+            except TimeoutError:
+                why = "silence"
+            except (Ended, Closed, OSError) as error:
+                why = f"{type(error).__name__}: {error}"
+            if self.connected:
+                self.connected = False
+                self._writer.write("sub.close", sub=self.label, why=why)
+            if source is not None:
+                source.wire.close()
+            if self._going:
+                self._at += 1
+                time.sleep(self._random.uniform(0.05, 0.4))
+
+    def _port(self) -> int:
+        ports = self._ports()
+        return ports[self._at % len(ports)]
+
+    def _open(self):
+        if self.kind == "sse":
+            query = "?" + "&".join(f"board={quote(board)}" for board in self.boards)
+            source = EventStream(self._port(), "/sse/activity" + query, seconds=5,
+                                 headers=[("Last-Event-ID", self._cursor)] if self._cursor else [])
+            if source.response.status != 200:
+                source.wire.close()
+                raise Ended(f"HTTP {source.response.status}")
+            return source
+        since = f"&since={quote(self._cursor)}" if self._cursor else ""
+        source = WebSocket(self._port(), f"/ws/boards/{self.boards[0]}?token={TOKEN}{since}", PROTOCOL if self._acks else (), seconds=5)
+        if source.refused:
+            source.wire.close()
+            raise Ended(f"HTTP {source.response.status}")
+        return source
+
+    def _read(self, source) -> None:
+        while self._going:
+            value = source.poll(0.5)
+            if value is None:
+                if time.monotonic() - source.wire.heard > SILENCE_SECONDS:
+                    raise TimeoutError
+                continue
+            if self.kind == "sse":
+                if value.event == "heartbeat":
+                    continue
+                name, value = value.event, json.loads(value.data)
+                if name.startswith("boardbus."):
+                    value.setdefault("kind", name.removeprefix("boardbus."))
+            self._take(value)
+            if self._pause:
+                time.sleep(self._pause)
+
+    def _take(self, value: dict) -> None:
+        kind = value.get("kind")
+        if kind == "board_event":
+            self._writer.write("recv", sub=self.label, **event_fields(value))
+            self.received.add(value.get("correlation_id"))
+            self._cursor = value.get("cursor") if self._resume else None
+        elif kind == "gap":
+            self._writer.write("gap", sub=self.label, board=value["board"], first=value["from_seq"], last=value["to_seq"])
+        elif kind == "resync":
+            self._writer.write("resync", sub=self.label, board=value["board"], epoch=value["epoch"], seq=value["seq"])
+            self._cursor = None  # It belongs to a history that is gone.
+        elif kind == "subscribed":
+            self._writer.write("sub.live", sub=self.label, board=value["board"], epoch=value.get("epoch"), seq=value.get("seq"),
+                               recovered=bool(value.get("recovered")))
+        elif kind == "status":
+            self._writer.write("status", sub=self.label, live=value.get("live"))
+        elif kind == "error":
+            self._writer.write("frame", sub=self.label, value=value)

@@ -1,0 +1,251 @@
+// Readers that come, go and come back while everything happens in any order: none may miss an event, see one twice, or be
+// left without a word where something is gone.
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <regex>
+
+#include "hub/fake_history.h"
+#include "hub/follower.h"
+#include "hub/hub.h"
+
+namespace boardbus::hub {
+namespace {
+
+using Break = board::HistoryBreak::Kind;
+using Kind = ResumePoint::Kind;
+
+class World {
+  public:
+    explicit World(unsigned seed) : random_(seed) {
+        hub_.add_shard(here_);
+        hub_.add_shard(there_);
+        hub_.set_history(history_);
+        history_.board_most = pick(3, 60);
+        history_.page_most = pick(1, 40);
+        hub_.on_begin("e1", 0);
+        hub_.on_live(true);
+    }
+
+    void run(int steps) {
+        for (int i = 0; i < steps; ++i) {
+            step();
+        }
+        history_.keeping = false;
+        settle();
+        for (auto& reader : readers_) {
+            check(reader);
+        }
+    }
+
+  private:
+    struct Reading {
+        std::unique_ptr<Follower> follower;
+        std::string board;
+        std::string epoch;      ///< Of its cursor; "": it had none.
+        std::uint64_t seq = 0;  ///< Of its cursor.
+        bool hears_all_from_now = false;
+    };
+
+    std::uint64_t pick(std::uint64_t least, std::uint64_t most) {
+        return std::uniform_int_distribution<std::uint64_t>(least, most)(random_);
+    }
+
+    void step() {
+        switch (pick(0, 15)) {
+            case 0:
+            case 1:
+            case 2:
+            case 3:
+                waiting_.push_back(history_.add(board(), "a"));
+                cursors_.push_back(waiting_.back());
+                break;
+            case 4:
+            case 5:
+            case 6:
+                deliver(pick(1, 4));
+                break;
+            case 7:
+            case 8:
+                come();
+                break;
+            case 9:
+                if (!readers_.empty()) {
+                    const auto gone = readers_.begin() + static_cast<std::ptrdiff_t>(pick(0, readers_.size() - 1));
+                    gone->follower->heard();
+                    check(*gone, Complete::no);
+                    readers_.erase(gone);
+                }
+                break;
+            case 10:
+                history_.keeping = !history_.keeping;
+                break;
+            case 11:
+            case 12:
+                history_.answer_one();
+                break;
+            case 13:
+                other_loop_.turn(std::chrono::milliseconds(0));
+                break;
+            case 14:
+                loop_.turn(std::chrono::milliseconds(0));
+                break;
+            case 15:
+                if (pick(0, 9) == 0) {
+                    break_off();
+                }
+                break;
+        }
+    }
+
+    std::string board() { return std::string(1, static_cast<char>('b' + pick(0, 2))); }
+
+    void deliver(std::size_t count) {
+        std::vector<board::ActivityView> batch;
+        while (!waiting_.empty() && batch.size() < count) {
+            batch.push_back(std::move(waiting_.front()));
+            waiting_.erase(waiting_.begin());
+        }
+        if (!batch.empty()) {
+            hub_.on_activities(std::move(batch));
+        }
+    }
+
+    void break_off() {
+        const bool replaced = pick(0, 1) == 0;
+        waiting_.clear();
+        if (replaced) {
+            history_.begin("e" + std::to_string(++epochs_));
+        }
+        for (std::uint64_t i = pick(0, 30); i > 0; --i) {
+            cursors_.push_back(history_.add(board(), "a"));
+        }
+        if (!replaced) {
+            hub_.on_break({.kind = Break::trimmed, .epoch = history_.epoch, .last_pos = history_.pos});
+            return;
+        }
+        const std::uint64_t last_pos = pick(0, 1) == 0 ? 0 : history_.pos;
+        hub_.on_break({.kind = Break::replaced, .epoch = history_.epoch, .last_pos = last_pos});
+        for (const auto& event : history_.all) {
+            if (event.position->pos > last_pos) {
+                waiting_.push_back(event);
+            }
+        }
+    }
+
+    void come() {
+        Reading reading{.follower = nullptr, .board = board(), .epoch = {}};
+        ResumePoint point;
+        std::vector<board::ActivityView> known;
+        std::ranges::copy_if(cursors_, std::back_inserter(known),
+                             [&](const auto& event) { return event.board == reading.board; });
+        if (!known.empty() && pick(0, 3) > 0) {
+            const auto& event = known[known.size() - 1 - pick(0, std::min<std::size_t>(known.size() - 1, 30))];
+            point = {.kind = Kind::cursor, .after = *board::parse_cursor(event.cursor)};
+            reading.epoch = event.position->epoch;
+            reading.seq = event.position->seq;
+        }
+        const bool on_bus_loop = pick(0, 1) == 0;
+        reading.follower =
+            std::make_unique<Follower>(on_bus_loop ? loop_ : other_loop_, on_bus_loop ? here_ : there_, hub_,
+                                       std::vector<std::string>{reading.board}, point, pick(1, 2'000));
+        readers_.push_back(std::move(reading));
+    }
+
+    void settle() {
+        // Retries wait a quarter of a second.
+        for (int i = 0; i < 2'000; ++i) {
+            while (!history_.kept.empty()) {
+                history_.answer_one();
+            }
+            deliver(100);
+            loop_.turn(std::chrono::milliseconds(i < 100 ? 0 : 5));
+            other_loop_.turn(std::chrono::milliseconds(0));
+            const bool all_there = std::ranges::all_of(readers_, [](const auto& one) { return one.follower->joined; });
+            if (i > 20 && all_there && waiting_.empty() && hub_.is_settled()) {
+                break;
+            }
+        }
+    }
+
+    enum class Complete { yes, no };
+
+    void check(Reading& reading, Complete complete = Complete::yes) {
+        static const std::regex line(R"re("kind":"gap".*"from_seq":(\d+),"to_seq":(\d+)|)re"
+                                     R"re("kind":"resync".*"epoch":"(\w*)","seq":(\d+)|"id":"(event \d+)")re");
+        std::string epoch = reading.epoch;
+        std::uint64_t last = reading.seq;
+        bool knows = !epoch.empty();
+        const std::string text = reading.follower->text();
+        for (std::sregex_iterator it(text.begin(), text.end(), line), end; it != end; ++it) {
+            const std::smatch& match = *it;
+            if (match[1].matched) {
+                if (knows) {
+                    ASSERT_EQ(std::stoull(match[1]), last + 1) << text;
+                }
+                last = std::stoull(match[2]);
+                knows = true;
+            } else if (match[3].matched) {
+                epoch = match[3];
+                last = std::stoull(match[4]);
+                knows = true;
+            } else {
+                const auto event = std::ranges::find(cursors_, match[5].str(), &board::ActivityView::id);
+                ASSERT_NE(event, cursors_.end());
+                const board::Position& place = *event->position;
+                // A board begins with the number of its place.
+                const bool begins = last == 0 && std::ranges::none_of(cursors_, [&](const board::ActivityView& other) {
+                                        return other.board == event->board && other.position->epoch == place.epoch &&
+                                               other.position->seq < place.seq;
+                                    });
+                if (knows && !begins) {
+                    ASSERT_EQ(place.seq, last + 1) << match[5] << " in " << text;
+                    ASSERT_TRUE(epoch.empty() || place.epoch == epoch) << text;
+                }
+                epoch = place.epoch;
+                last = place.seq;
+                knows = true;
+            }
+        }
+        if (complete == Complete::no || reading.follower->cut) {
+            return;
+        }
+        ASSERT_TRUE(reading.follower->joined);
+        if (knows && last != 0) {
+            EXPECT_EQ(epoch, history_.epoch) << text;
+            EXPECT_EQ(last, history_.last_of(reading.board)) << text;
+        }
+    }
+
+    std::mt19937 random_;
+    Loop loop_;
+    Loop other_loop_;
+    telemetry::Metrics metrics_;
+    FakeHistory history_;
+    Hub hub_{loop_, line_encoder(), metrics_, {.events = 20, .bytes = 1 << 20}};
+    SlowBudget budget_{1 << 20, 1 << 24};
+    telemetry::LoopCounters counters_;
+    telemetry::LoopCounters other_counters_;
+    Shard here_{loop_, hub_, budget_, counters_};
+    Shard there_{other_loop_, hub_, budget_, other_counters_};
+    std::vector<board::ActivityView> waiting_;  ///< Published, not yet at the hub.
+    std::vector<board::ActivityView> cursors_;  ///< Everything that ever happened.
+    std::vector<Reading> readers_;
+    unsigned epochs_ = 1;
+};
+
+TEST(ResumeInAnyOrder, NothingIsLostNothingComesTwiceAndGapsAreSaid) {
+    for (unsigned seed = 1; seed <= 300; ++seed) {
+        SCOPED_TRACE(seed);
+        World(seed).run(400);
+        if (testing::Test::HasFatalFailure() || testing::Test::HasNonfatalFailure()) {
+            break;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace boardbus::hub
