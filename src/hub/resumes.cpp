@@ -59,9 +59,15 @@ void Resumes::look_again() {
     const auto waits_on = [&](const Who& who) {
         return who->until_in == ring.generation() && who->until > ring.last();
     };
-    const auto ready = std::ranges::stable_partition(parked_, waits_on);
-    std::ranges::move(ready, std::back_inserter(due_));
-    parked_.erase(ready.begin(), ready.end());
+    std::vector<Who> waiting;
+    for (Who& who : parked_) {
+        if (waits_on(who)) {
+            waiting.push_back(std::move(who));
+        } else {
+            due_.push_back(std::move(who));
+        }
+    }
+    parked_ = std::move(waiting);
     plan_work();
 }
 
