@@ -154,10 +154,10 @@ class App {
     }
 
     // Constant after construction. The order is that of dependence: who is used stands before who uses.
+    Loop bus_loop_;
     const std::size_t files_;
     const web::Options options_;
     telemetry::Metrics metrics_;
-    Loop bus_loop_;
     StopSignals signals_;
     hub::Hub hub_;
     Tracing tracing_;

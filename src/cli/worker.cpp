@@ -126,10 +126,10 @@ class Worker {
     }
 
     // Constant after construction. The order is that of dependence: who is used stands before who uses.
+    Loop loop_;
     const std::size_t files_;
     const web::Options options_;
     telemetry::Metrics metrics_;
-    Loop loop_;
     StopSignals signals_;
     web::Readiness readiness_;
     Tracing tracing_;

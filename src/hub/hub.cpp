@@ -319,11 +319,11 @@ void Hub::fill_count(const board::ActivityView& event, std::size_t more) {
 }
 
 void Hub::add_event(Batch& batch, const board::ActivityView& activity) {
-    static const Readers nobody;
+    static const Readers kNobody;
     const auto of_all = batch.for_streams_of_all ? readers_.find(std::string_view()) : readers_.end();
     const auto of_board = readers_.find(std::string_view(activity.board));
-    const Readers& all = of_all == readers_.end() ? nobody : of_all->second;
-    const Readers& board = of_board == readers_.end() ? nobody : of_board->second;
+    const Readers& all = of_all == readers_.end() ? kNobody : of_all->second;
+    const Readers& board = of_board == readers_.end() ? kNobody : of_board->second;
     if (of_all == readers_.end() && of_board == readers_.end()) {
         return;
     }

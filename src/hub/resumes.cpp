@@ -352,26 +352,26 @@ void Resumes::next_slice(Who who, const Cursor& next) {
     answer(std::move(who), std::move(slice));
 }
 
-void Resumes::join(Who who, ResumeAnswer answer_) {
+void Resumes::join(Who who, ResumeAnswer reply) {
     hub_.count_in(*who->request.shard, who->request.boards, who->request.form, who->seq);
-    answer_.joined = true;
-    answer(std::move(who), std::move(answer_));
+    reply.joined = true;
+    answer(std::move(who), std::move(reply));
 }
 
-void Resumes::answer(Who who, ResumeAnswer answer_) {
-    answer_.recovered = !who->gap && !who->resyncs && who->request.point.kind != Kind::now;
-    answer_.bytes = std::move(who->bytes);
-    answer_.epoch = hub_.ring().epoch();
-    answer_.seq = who->seq;
-    if (who->came_back && !answer_.failed) {
+void Resumes::answer(Who who, ResumeAnswer reply) {
+    reply.recovered = !who->gap && !who->resyncs && who->request.point.kind != Kind::now;
+    reply.bytes = std::move(who->bytes);
+    reply.epoch = hub_.ring().epoch();
+    reply.seq = who->seq;
+    if (who->came_back && !reply.failed) {
         using telemetry::ResumeResult;
         hub_.metrics().resumed(who->resyncs ? ResumeResult::resync
                                : who->gap   ? ResumeResult::gap
                                : who->read  ? ResumeResult::history
                                             : ResumeResult::ring);
     }
-    answered_bytes_ += answer_.bytes.size();
-    hub_.post_answer(*who->request.shard, std::move(answer_), std::move(who->request.done));
+    answered_bytes_ += reply.bytes.size();
+    hub_.post_answer(*who->request.shard, std::move(reply), std::move(who->request.done));
 }
 
 }  // namespace boardbus::hub

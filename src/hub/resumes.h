@@ -114,8 +114,8 @@ class Resumes {
     void append(Waiter& waiter, const KeptEvent& event);
     void append(Waiter& waiter, const board::ActivityView& event);
     void next_slice(Who who, const board::Cursor& next);
-    void join(Who who, ResumeAnswer answer);
-    void answer(Who who, ResumeAnswer answer);
+    void join(Who who, ResumeAnswer reply);
+    void answer(Who who, ResumeAnswer reply);
 
     Hub& hub_;
     // Each waiter is in one place. Bound of all together: a socket asks for one thing at a time.
