@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "base/loop.h"
 #include "base/histogram.h"
+#include "base/loop.h"
 
 namespace boardbus::bench {
 

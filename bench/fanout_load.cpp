@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "base/loop.h"
+#include "base/pacer.h"
 #include "base/result.h"
 #include "bench/event_log.h"
 #include "bench/fanout_crowd.h"
 #include "bench/fanout_ledger.h"
-#include "base/pacer.h"
 #include "bench/server_process.h"
 #include "cli/process.h"
 
