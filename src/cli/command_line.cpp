@@ -218,11 +218,11 @@ void fill(Invocation& invocation, const Typed& typed) {
 }
 
 Command command_of(const std::string& name) {
-    static const std::map<std::string, Command> commands = {{"app", Command::app},         {"worker", Command::worker},
-                                                            {"demo", Command::demo},       {"dlq", Command::dlq},
-                                                            {"health", Command::health},   {"config", Command::config},
-                                                            {"version", Command::version}, {"bench", Command::bench}};
-    return commands.at(name);
+    static const std::map<std::string, Command> kCommands = {{"app", Command::app},         {"worker", Command::worker},
+                                                             {"demo", Command::demo},       {"dlq", Command::dlq},
+                                                             {"health", Command::health},   {"config", Command::config},
+                                                             {"version", Command::version}, {"bench", Command::bench}};
+    return kCommands.at(name);
 }
 
 /// As CLI11 takes them: from the back; and `--flag=`, which it does not know, as the flag and a blank value.
