@@ -237,8 +237,10 @@ void Hub::tell(const Notice& notice) {
         return;
     }
     const auto encoded = std::make_shared<const EncodedNotice>(encode_notice(notice, encoder_));
-    for (std::size_t i = 0; i < found->second.by_shard.size(); ++i) {
-        if (found->second.by_shard[i] > 0) {
+    // A copy: the readers of this loop hear at once, and the last one that leaves takes its board's entry with it.
+    const std::vector<std::uint32_t> by_shard = found->second.by_shard;
+    for (std::size_t i = 0; i < by_shard.size(); ++i) {
+        if (by_shard[i] > 0) {
             post_in_order(*lanes_[i], 0,
                           [shard = lanes_[i]->shard, board = notice.board, encoded] { shard->tell(board, *encoded); });
         }

@@ -137,7 +137,8 @@ void Resumes::take_events(Who who, const SharedReply& shared) {
     if (pos >= ring.before() && (complete || !who->of_one_board())) {
         serve_ring(std::move(who), std::min(pos, ring.last()));
     } else if (!who->bytes.empty()) {
-        next_slice(std::move(who), who->request.point.after);
+        const Cursor after = who->request.point.after;  // Before `who` moves: arguments have no order.
+        next_slice(std::move(who), after);
     } else {
         who->request.point.kind = Kind::next_slice;
         who->request.point.generation = ring.generation();
