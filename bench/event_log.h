@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/loop.h"
-#include "bench/histogram.h"
 
 namespace boardbus::bench {
 

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/loop.h"
-#include "bench/histogram.h"
 
 namespace boardbus::bench {
 

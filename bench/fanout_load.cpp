@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "base/loop.h"
+#include "base/pacer.h"
 #include "base/result.h"
 #include "bench/event_log.h"
 #include "bench/fanout_crowd.h"
 #include "bench/fanout_ledger.h"
-#include "bench/pacer.h"
 #include "bench/server_process.h"
 #include "cli/process.h"
 
@@ -203,7 +203,8 @@ Result<void> FanoutLoad::publish_all() {
     publishing_ = true;
     std::unique_ptr<Pacer> pacer;
     if (options_.rate > 0) {
-        pacer = std::make_unique<Pacer>(loop_, span_, options_.rate, [this](Instant due) { publish(due); });
+        pacer = std::make_unique<Pacer>(loop_, span_.begin, span_.end, options_.rate,
+                                        [this](Instant due) { publish(due); });
     }
     const Instant drained_by = after(span_.end, options_.drain);
     for (Instant now = begin; failure_.empty(); now = steady_clock::now()) {

@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "base/loop.h"
+#include "base/pacer.h"
 #include "base/result.h"
 #include "bench/board_socket.h"
 #include "bench/event_log.h"
-#include "bench/pacer.h"
 #include "cli/plain_socket.h"
 #include "cli/process.h"
 
@@ -108,7 +108,8 @@ class Load final : private BoardSocketOwner, private TurnEnd {
     Result<void> run() {
         std::unique_ptr<Pacer> pacer;
         if (options_.rate > 0) {
-            pacer = std::make_unique<Pacer>(loop_, span_, options_.rate, [this](Instant due) { publish(due); });
+            pacer = std::make_unique<Pacer>(loop_, span_.begin, span_.end, options_.rate,
+                                            [this](Instant due) { publish(due); });
         } else {
             fill_window();
         }

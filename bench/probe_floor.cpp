@@ -18,10 +18,10 @@
 #include <vector>
 
 #include "base/loop.h"
+#include "base/pacer.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "bench/event_log.h"
-#include "bench/pacer.h"
 #include "board/ports.h"
 #include "telemetry/log.h"
 #include "transport/amqp_channel.h"
@@ -247,7 +247,8 @@ class Floor final : private transport::RedisOwner, private TurnEnd {
         log_ = std::make_unique<EventLog>(1, 1, span_);
         std::unique_ptr<Pacer> pacer;
         if (options_.rate > 0) {
-            pacer = std::make_unique<Pacer>(loop_, span_, options_.rate, [this](Instant due) { publish(due); });
+            pacer = std::make_unique<Pacer>(loop_, span_.begin, span_.end, options_.rate,
+                                            [this](Instant due) { publish(due); });
         }
         const Instant drained_by = span_.end + duration_cast<milliseconds>(duration<double>(options_.drain));
         turn_until([&] {

@@ -58,6 +58,8 @@ int run(const cli::Invocation& invocation) {
             return cli::run_dlq(invocation.loaded.config, invocation.dlq);
         case cli::Command::health:
             return cli::run_health(invocation.health);
+        case cli::Command::bench:
+            return cli::run_bench(invocation.bench);
         case cli::Command::config:
             std::fputs(shown_config(invocation).c_str(), stdout);
             return 0;

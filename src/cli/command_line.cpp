@@ -32,6 +32,7 @@ struct Typed {
     DlqOptions dlq;
     std::string event_id;
     bool all = false;
+    BenchLine bench;
 };
 
 std::string help_of(const Option& option) {
@@ -134,6 +135,8 @@ void add_commands(CLI::App& root, Typed& typed) {
         ->type_name("SECONDS")
         ->check(CLI::Range(0.1, 3600.0));
 
+    add_bench(root, typed.bench, typed.env_file, typed.token);
+
     auto& config =
         add_command(root, "config", "Show the configuration that is in force, secrets masked", Command::config, typed);
     auto* json = config.add_flag("--json", typed.json, "As JSON");
@@ -156,7 +159,8 @@ Variables given_flags(const CLI::App& command, Typed& typed) {
             flags[variable_of(option)] = typed.options[variable_of(option)];
         }
     }
-    if (const auto* token = command.get_option_no_throw("--token"); token != nullptr && token->count() > 0) {
+    const auto& innermost = command.get_subcommands().empty() ? command : *command.get_subcommands().front();
+    if (const auto* token = innermost.get_option_no_throw("--token"); token != nullptr && token->count() > 0) {
         flags["ADVANCED_REALTIME_TOKEN"] = typed.token;
     }
     return flags;
@@ -198,6 +202,10 @@ void fill(Invocation& invocation, const Typed& typed) {
                              : typed.role == "worker" ? local_url(config.worker.host, config.worker.port)
                                                       : local_url(config.web.host, config.web.port);
     invocation.health.url = base + (typed.live ? "/healthz" : "/readyz");
+    if (typed.bench.chosen != nullptr) {
+        invocation.bench = *typed.bench.chosen;
+        invocation.bench.token = config.web.token;
+    }
     invocation.dlq = typed.dlq;
     if (!typed.event_id.empty()) {
         invocation.dlq.event_id = typed.event_id;
@@ -210,10 +218,11 @@ void fill(Invocation& invocation, const Typed& typed) {
 }
 
 Command command_of(const std::string& name) {
-    static const std::map<std::string, Command> commands = {
-        {"app", Command::app},       {"worker", Command::worker}, {"demo", Command::demo},      {"dlq", Command::dlq},
-        {"health", Command::health}, {"config", Command::config}, {"version", Command::version}};
-    return commands.at(name);
+    static const std::map<std::string, Command> kCommands = {{"app", Command::app},         {"worker", Command::worker},
+                                                             {"demo", Command::demo},       {"dlq", Command::dlq},
+                                                             {"health", Command::health},   {"config", Command::config},
+                                                             {"version", Command::version}, {"bench", Command::bench}};
+    return kCommands.at(name);
 }
 
 /// As CLI11 takes them: from the back; and `--flag=`, which it does not know, as the flag and a blank value.
@@ -258,6 +267,11 @@ std::variant<Invocation, Ending> read_command_line(const std::vector<std::string
     }
     if (const char* problem = dlq_problem(typed); problem != nullptr && invocation.command == Command::dlq) {
         return wrong(problem);
+    }
+    if (typed.bench.chosen != nullptr) {
+        if (const auto problem = bench_problem(*typed.bench.chosen)) {
+            return wrong("bench " + name_of(typed.bench.chosen->load) + ": " + *problem);
+        }
     }
     invocation.config_form = form_of(typed);
     if (invocation.config_form == ConfigForm::env_example || invocation.config_form == ConfigForm::markdown) {

@@ -24,6 +24,7 @@ struct Invocation {
     DemoOptions demo;
     DlqOptions dlq;
     HealthOptions health;
+    BenchOptions bench;
 };
 
 /// There is nothing to run: help was asked for (0) or the line or a value is wrong (2).

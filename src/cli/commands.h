@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/bench_options.h"
 #include "cli/config.h"
 
 namespace boardbus::cli {
@@ -45,5 +46,9 @@ struct HealthOptions {
 
 /// Asks the local app or worker how it is.
 int run_health(const HealthOptions& options);
+
+/// Loads a running app. Figures on standard output, progress and reasons on standard error. 0: everything came as it should; 1: not, or
+/// it could not begin; 2: the URL is wrong.
+int run_bench(const BenchOptions& options);
 
 }  // namespace boardbus::cli

@@ -16,7 +16,16 @@
 namespace boardbus::cli {
 
 /// The commands, as bits: a row says which of them have its flag.
-enum class Command : unsigned { app = 1, worker = 2, demo = 4, dlq = 8, health = 16, config = 32, version = 64 };
+enum class Command : unsigned {
+    app = 1,
+    worker = 2,
+    demo = 4,
+    dlq = 8,
+    health = 16,
+    config = 32,
+    version = 64,
+    bench = 128
+};
 
 /// What is not shown: nothing, the whole value, or the password inside a URL.
 enum class Secret { no, whole, url };

@@ -171,27 +171,41 @@ std::string HttpHead::header(std::string_view name) const {
     return std::string(trimmed(std::string_view(text).substr(start, text.find("\r\n", start) - start)));
 }
 
-Result<HttpHead> receive_head(PlainSocket& socket, std::string& buffer, Deadline deadline) {
-    std::size_t end = 0;
-    while ((end = buffer.find("\r\n\r\n")) == std::string::npos) {
+Result<std::optional<HttpHead>> take_head(std::string& buffer) {
+    const auto end = buffer.find("\r\n\r\n");
+    if (end == std::string::npos) {
         if (buffer.size() > kHeadMost) {
             return fail(Errc::invalid, "the answer's head is longer than 64 KiB");
         }
-        if (auto received = socket.receive(buffer, deadline); !received) {
-            return std::unexpected(received.error());
-        }
+        return std::nullopt;
     }
     HttpHead head;
     head.text = buffer.substr(0, end + 2);
     buffer.erase(0, end + 4);
     // HTTP/1.1 200 OK
-    const auto status =
-        head.text.starts_with("HTTP/1.") ? parse_integer(std::string_view(head.text).substr(9, 3)) : std::nullopt;
+    const auto status = head.text.starts_with("HTTP/1.") && head.text.size() > 12
+                            ? parse_integer(std::string_view(head.text).substr(9, 3))
+                            : std::nullopt;
     if (!status) {
         return fail(Errc::invalid, "the answer is not HTTP");
     }
     head.status = static_cast<int>(*status);
     return head;
+}
+
+Result<HttpHead> receive_head(PlainSocket& socket, std::string& buffer, Deadline deadline) {
+    for (;;) {
+        auto head = take_head(buffer);
+        if (!head) {
+            return std::unexpected(head.error());
+        }
+        if (*head) {
+            return std::move(**head);
+        }
+        if (auto received = socket.receive(buffer, deadline); !received) {
+            return std::unexpected(received.error());
+        }
+    }
 }
 
 }  // namespace boardbus::cli

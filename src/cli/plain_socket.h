@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -51,6 +52,10 @@ struct HttpHead {
     /// The value of a header, "" without it. `name` in lower case.
     std::string header(std::string_view name) const;
 };
+
+/// Takes a complete head out of `buffer`; what follows it stays there. Nothing while it is not complete.
+/// Errors: invalid (not HTTP, or longer than 64 KiB).
+Result<std::optional<HttpHead>> take_head(std::string& buffer);
 
 /// Receives until the head is complete and takes it out of `buffer`; what follows it stays there. Bound: 64 KiB.
 Result<HttpHead> receive_head(PlainSocket& socket, std::string& buffer, Deadline deadline);

@@ -156,7 +156,9 @@ WsEvent WsInput::take_frame(std::span<char>& bytes, const WsRules& rules) {
     const bool alone = is_control(frame.opcode) || (frame.opcode == Opcode::text && frame.final);
     if (alone && frame.length <= bytes.size()) {
         const auto payload = take(bytes, frame.length);
-        unmask(payload, frame.key);
+        if (frame.masked) {
+            unmask(payload, frame.key);
+        }
         if (is_control(frame.opcode)) {
             return control(frame.opcode, view(payload));
         }
@@ -195,8 +197,8 @@ bool WsInput::take_header(std::span<char>& bytes, Frame& frame) {
 WsEvent WsInput::judge(const Frame& frame, const WsRules& rules) {
     const auto bad = [this](std::string_view why) { return failure(close_code::kProtocolError, why); };
     const bool begins_message = frame.opcode == Opcode::text || frame.opcode == Opcode::binary;
-    if (!frame.masked) {
-        return bad("frame is not masked");
+    if (frame.masked != (rules.sender == Sender::client)) {
+        return bad(frame.masked ? "a server's frame is masked" : "frame is not masked");
     }
     if (!is_known(frame.opcode)) {
         return bad("unknown opcode");
@@ -232,7 +234,9 @@ WsEvent WsInput::judge(const Frame& frame, const WsRules& rules) {
 WsEvent WsInput::take_payload(std::span<char>& bytes, const WsRules& rules) {
     auto& kept = *partial_;
     const auto piece = take(bytes, std::min<std::size_t>(kept.frame.length - kept.received, bytes.size()));
-    unmask(piece, kept.frame.key, kept.received);
+    if (kept.frame.masked) {
+        unmask(piece, kept.frame.key, kept.received);
+    }
     const bool is_data = !is_control(kept.frame.opcode);
     if (!is_data) {
         std::ranges::copy(piece, kept.control.begin() + kept.received);

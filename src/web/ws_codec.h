@@ -1,4 +1,4 @@
-// WebSocket frames as bytes, the server's side, without a socket.
+// WebSocket frames as bytes, without a socket: the server's side, and reading for a client.
 //
 // An idle connection owns one empty pointer: a frame that lies whole in the loop's read buffer is unmasked there and
 // handed out from there, and only a message that has not arrived completely gets memory of its own, freed when it ends.
@@ -36,10 +36,14 @@ constexpr std::uint16_t kTryAgainLater = 1013;
 constexpr std::uint16_t kUnauthorized = 4401;
 }  // namespace close_code
 
+/// Whose frames are read: a client masks each of them, a server none. Spec: RFC 6455 §5.1.
+enum class Sender : bool { client, server };
+
 /// What a connection has agreed on.
 struct WsRules {
     std::size_t message_bytes_max = 0;  ///< Of a whole message, inflated; more is 1009.
     Inflater* inflater = nullptr;       ///< The loop's, when permessage-deflate was negotiated, else null.
+    Sender sender = Sender::client;
 };
 
 struct WsEvent {
@@ -48,8 +52,8 @@ struct WsEvent {
         text,  ///< `payload` is a whole message in valid UTF-8.
         ping,  ///< `payload` is to be sent back in a pong.
         pong,
-        close,  ///< The client's close frame: `code` (1005 when it had none) and `payload`, its reason. The last event.
-        failure,  ///< The client broke the protocol: close with `code`, `payload` says why. The last event.
+        close,  ///< The sender's close frame: `code` (1005 when it had none) and `payload`, its reason. The last event.
+        failure,  ///< The sender broke the protocol: close with `code`, `payload` says why. The last event.
     };
     Kind kind = Kind::none;
     std::uint16_t code = 0;
@@ -113,7 +117,7 @@ void append_frame(std::string& out, Opcode opcode, std::string_view payload, Com
 /// Appends a close frame; kNone makes one without a code. The reason is cut to 123 bytes, at a character.
 void append_close(std::string& out, std::uint16_t code, std::string_view reason = {});
 
-/// XORs a client's bytes with its masking key; `offset` counts the frame's payload bytes before these.
+/// XORs bytes with a client's masking key; `offset` counts the frame's payload bytes before these.
 /// Spec: RFC 6455 §5.3.
 void unmask(std::span<char> bytes, std::array<char, 4> key, std::size_t offset = 0);
 

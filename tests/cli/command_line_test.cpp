@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <map>
 
 namespace boardbus::cli {
 namespace {
@@ -82,6 +83,23 @@ TEST(CommandLine, WhatIsWrongEndsWithTwo) {
         {"dlq", "purge"},
         {"dlq", "purge", "id", "--yes"},
         {"dlq", "list", "--limit", "0"},
+        {"bench"},
+        {"bench", "flood"},
+        {"bench", "fanout", "--rate", "-1"},
+        {"bench", "fanout", "--rate", "many"},
+        {"bench", "fanout", "--duration", "0"},
+        {"bench", "fanout", "--payload", "10"},
+        {"bench", "fanout", "--connections", "10"},
+        {"bench", "fanout", "--boards", "2"},
+        {"bench", "fanout", "--subscribers", "1", "--boards", "2", "--publishers", "2"},
+        {"bench", "fanout", "--subscribers", "1000000", "--publishers", "5"},
+        {"bench", "fanout", "--board", "a/b"},
+        {"bench", "fanout", "--board="},
+        {"bench", "fanout", "--token", "two words"},
+        {"bench", "pipeline", "--window", "0"},
+        {"bench", "connect", "--subscribers", "10"},
+        {"bench", "connect", "--hold", "-1"},
+        {"bench", "connect", "extra"},
     };
     for (const auto& line : lines) {
         const auto ending = ended(line);
@@ -112,7 +130,7 @@ TEST(CommandLine, HelpListsOnlyWhatIsThere) {
 
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_THAT(help.text, HasSubstr("worker"));
-    EXPECT_THAT(help.text, Not(HasSubstr("bench")));
+    EXPECT_THAT(help.text, HasSubstr("bench"));
     EXPECT_THAT(help.text, Not(HasSubstr("doctor")));
 }
 
@@ -156,6 +174,46 @@ TEST(CommandLine, DlqTakesOneOrSaysAll) {
     EXPECT_EQ(purge.dlq.action, Action::purge);
     EXPECT_EQ(purge.dlq.event_id, "id");
     EXPECT_EQ(purge.loaded.config.rabbitmq.topology.dlq.queue, "q");
+}
+
+TEST(CommandLine, EachLoadHasItsOwnOptionsAndDefaults) {
+    using Load = BenchOptions::Load;
+    const auto fanout = invoked({"bench", "fanout", "--sse", "--boards", "3", "--publishers", "3", "--rate", "2.5"});
+    const auto pipeline =
+        invoked({"bench", "pipeline", "--json"}, {{"ADVANCED_REALTIME_TOKEN", "from-the-environment"}});
+    const auto connect = invoked({"bench", "connect", "--connections", "7", "--hold", "0.5", "--token", "typed"},
+                                 {{"ADVANCED_REALTIME_TOKEN", "from-the-environment"}});
+
+    EXPECT_EQ(fanout.command, Command::bench);
+    EXPECT_EQ(fanout.bench.load, Load::fanout);
+    EXPECT_EQ(fanout.bench.url, "http://127.0.0.1:8004");
+    EXPECT_EQ(fanout.bench.subscribers, 1000U);
+    EXPECT_EQ(fanout.bench.boards, 3U);
+    EXPECT_EQ(fanout.bench.rate, 2.5);
+    EXPECT_TRUE(fanout.bench.sse);
+    EXPECT_EQ(pipeline.bench.load, Load::pipeline);
+    EXPECT_EQ(pipeline.bench.rate, 0);
+    EXPECT_EQ(pipeline.bench.publishers, 4U);
+    EXPECT_EQ(pipeline.bench.token, "from-the-environment");
+    EXPECT_TRUE(pipeline.bench.json);
+    EXPECT_EQ(connect.bench.load, Load::connect);
+    EXPECT_EQ(connect.bench.connections, 7U);
+    EXPECT_EQ(connect.bench.hold, 0.5);
+    EXPECT_EQ(connect.bench.token, "typed");
+}
+
+TEST(CommandLine, HelpOfALoadNamesEveryDefault) {
+    for (const auto& [load, words] : std::map<std::string, std::vector<std::string>>{
+             {"fanout", {"--subscribers", "default 1000", "--sse", "--rate", "default 100", "--drain", "--env-file"}},
+             {"pipeline", {"--window", "default 64", "--payload", "default 128", "--url", "--token"}},
+             {"connect", {"--connections", "--hold", "default 5", "--handshakes", "--progress", "--json"}}}) {
+        const auto help = ended({"bench", load, "--help"});
+
+        EXPECT_EQ(help.exit_code, 0);
+        for (const auto& word : words) {
+            EXPECT_THAT(help.text, HasSubstr(word)) << load;
+        }
+    }
 }
 
 TEST(CommandLine, HealthAsksTheRoleWhereItListens) {

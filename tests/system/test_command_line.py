@@ -35,7 +35,7 @@ def test_an_unknown_flag_or_command_is_2(folder):
 
 
 def test_help_names_options_variables_and_defaults(folder):
-    for command in ("app", "worker", "demo", "dlq", "config", "version"):
+    for command in ("app", "worker", "demo", "dlq", "bench", "config", "version"):
         code, out, _ = run_to_end([command, "--help"], folder)
         assert code == 0 and "--help" in out, command
     _, out, _ = run_to_end(["worker", "--help"], folder)

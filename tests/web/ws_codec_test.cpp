@@ -16,6 +16,23 @@ TEST(WsInput, OwnsNoMoreThanAPointerWhenIdle) {
     EXPECT_LE(sizeof(WsInput), 2 * sizeof(void*));
 }
 
+TEST(WsInput, ReadsAServersFramesForAClient) {
+    constexpr WsRules kServers{.message_bytes_max = 100'000, .sender = Sender::server};
+    std::string stream;
+    append_frame(stream, Opcode::text, "unmasked");
+    append_frame(stream, Opcode::text, std::string(200, 'x'));
+    append_frame(stream, Opcode::ping, "");
+    stream += "\x01\x02in\x80\x04 two"s;
+    append_close(stream, 4401, "token");
+
+    const std::vector<std::string> read{"text unmasked", "text " + std::string(200, 'x'), "ping ", "text in two",
+                                        "close 4401 token"};
+    EXPECT_EQ(events_however_cut(stream, kServers), read);
+    const std::vector<std::string> refused{"failure 1002"};
+    EXPECT_EQ(events_however_cut(client_frame(0x81, "masked"), kServers), refused);
+    EXPECT_EQ(events_however_cut(stream, kRules), refused);
+}
+
 TEST(WsInput, HandsOutAWholeFrameFromTheCallersBytes) {
     WsInput input;
     auto stream = client_frame(0x81, "zero copies");

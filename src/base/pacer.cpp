@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/pacer.h"
+#include "base/pacer.h"
 
 #include <sys/timerfd.h>
 
@@ -7,13 +7,19 @@
 #include <system_error>
 #include <utility>
 
-namespace boardbus::bench {
+namespace boardbus {
 
-Pacer::Pacer(Loop& loop, Span span, double rate_per_s, std::function<void(Instant due)> publish)
+Instant due_of(Instant begin, double rate_per_s, std::uint64_t number) {
+    const std::chrono::duration<double> after(static_cast<double>(number) / rate_per_s);
+    return begin + std::chrono::duration_cast<std::chrono::nanoseconds>(after);
+}
+
+Pacer::Pacer(Loop& loop, Instant begin, Instant end, double rate_per_s, std::function<void(Instant due)> act)
     : loop_(loop),
-      span_(span),
+      begin_(begin),
+      end_(end),
       rate_per_s_(rate_per_s),
-      publish_(std::move(publish)),
+      act_(std::move(act)),
       fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
     if (!fd_) {
         throw std::system_error(errno, std::system_category(), "timerfd_create");
@@ -32,18 +38,13 @@ void Pacer::on_ready(std::uint32_t /*events*/) {
         return;
     }
     const Instant now = std::chrono::steady_clock::now();
-    for (Instant due = next_due(); due <= now && due < span_.end; due = next_due()) {
-        publish_(due);
-        ++published_;
+    for (Instant due = next_due(); due <= now && due < end_; due = next_due()) {
+        ++acted_;
+        act_(due);
     }
-    if (next_due() < span_.end) {
+    if (next_due() < end_) {
         arm();
     }
-}
-
-Instant Pacer::next_due() const {
-    const std::chrono::duration<double> after(static_cast<double>(published_) / rate_per_s_);
-    return span_.begin + std::chrono::duration_cast<std::chrono::nanoseconds>(after);
 }
 
 void Pacer::arm() {
@@ -55,4 +56,4 @@ void Pacer::arm() {
     ::timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
-}  // namespace boardbus::bench
+}  // namespace boardbus

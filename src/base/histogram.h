@@ -9,9 +9,11 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
 
-namespace boardbus::bench {
+namespace boardbus {
 
 class Histogram {
   public:
@@ -24,6 +26,12 @@ class Histogram {
 
     std::uint64_t count() const { return count_; }
     double max_us() const { return static_cast<double>(max_) / 1e3; }
+
+    /// How many values are below `power` of two nanoseconds; exact, because no bucket lies on both sides.
+    std::uint64_t count_below_power(unsigned power) const {
+        const std::size_t end = power > 63 ? buckets_.size() : bucket_of(std::uint64_t{1} << power);
+        return std::accumulate(buckets_.begin(), buckets_.begin() + static_cast<std::ptrdiff_t>(end), std::uint64_t{0});
+    }
 
     /// The value that `share` of all values do not exceed, in microseconds; 0 when there are none.
     double quantile_us(double share) const {
@@ -58,4 +66,4 @@ class Histogram {
     std::uint64_t max_ = 0;
 };
 
-}  // namespace boardbus::bench
+}  // namespace boardbus
