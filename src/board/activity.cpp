@@ -105,6 +105,24 @@ Result<ActivityView> read_line(std::string line) {
     return view;
 }
 
+constexpr std::string_view kEncodedEnd = ",\"active_connections\":0}";
+
+std::string with_place(std::string_view activity, const Position& position, std::string_view cursor) {
+    std::string json;
+    json.reserve(activity.size() + 2 * cursor.size() + 48);
+    json += activity.substr(0, activity.size() - 1);  // Without its last brace.
+    json += ",\"epoch\":\"";
+    json += position.epoch;
+    json += "\",\"pos\":";
+    json += std::to_string(position.pos);
+    json += ",\"seq\":";
+    json += std::to_string(position.seq);
+    json += ",\"cursor\":\"";
+    json += cursor;
+    json += "\"}";
+    return json;
+}
+
 void append_length(std::string& out, std::uint64_t length) {
     for (int shift = 0; shift < 64; shift += 8) {
         out += static_cast<char>(length >> shift & 0xFF);
@@ -136,26 +154,29 @@ std::string encode_activity(const Envelope& envelope) {
     json::append_quoted(json, envelope.timestamp);
     json += ",\"correlation_id\":";
     json::append_quoted(json, envelope.correlation_id);
-    json += ",\"kind\":\"board_event\",\"active_connections\":0}";
+    json += ",\"kind\":\"board_event\"";
+    json += kEncodedEnd;
     return json;
 }
 
 std::string place_activity(std::string_view activity, const Position& position, std::string_view event_id) {
-    const std::string pos = std::to_string(position.pos);
-    const std::string seq = std::to_string(position.seq);
-    std::string json;
-    json.reserve(activity.size() + 128);
-    json += activity.substr(0, activity.size() - 1);  // Without its last brace.
-    json += ",\"epoch\":\"";
-    json += position.epoch;
-    json += "\",\"pos\":";
-    json += pos;
-    json += ",\"seq\":";
-    json += seq;
-    json += ",\"cursor\":\"";
-    json += encode_cursor({position, event_hash(event_id)});
-    json += "\"}";
-    return json;
+    return with_place(activity, position, encode_cursor({position, event_hash(event_id)}));
+}
+
+Result<ActivityView> placed_view(const CommitRequest& request, const Position& position) {
+    std::string cursor = encode_cursor({position, event_hash(request.event_id)});
+    std::string json = with_place(request.activity, position, cursor);
+    if (!request.activity.ends_with(kEncodedEnd)) {
+        return parse_activity(json);
+    }
+    ActivityView view{
+        .json = std::move(json), .id = request.event_id, .board = request.board_id, .action = request.action};
+    view.published_at = request.published_at;
+    view.position = position;
+    view.cursor = std::move(cursor);
+    view.count_at = request.activity.size() - 2;  // The 0 before the brace.
+    view.count_length = 1;
+    return view;
 }
 
 Result<ActivityView> parse_activity(std::string_view text) {

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "board/activity_view.h"
 #include "board/envelope.h"
+#include "board/ports.h"
 
 namespace boardbus::board {
 
@@ -20,6 +21,10 @@ std::string encode_activity(const Envelope& envelope);
 /// The event with its place: `activity` (as encode_activity() makes it) and the members epoch, pos, seq and cursor at its end.
 /// The commit script of Redis does the same in its language.
 std::string place_activity(std::string_view activity, const Position& position, std::string_view event_id);
+
+/// The event of a commit at its place, for the process that has just encoded it: what parse_activity() makes of place_activity(),
+/// without reading it again. Errors: those of parse_activity(), which reads an activity that encode_activity() has not made.
+Result<ActivityView> placed_view(const CommitRequest& request, const Position& position);
 
 /// Reads what arrived on the channel, also from another implementation. A position is read only when all of its members are there,
 /// of the right form and of one mind; otherwise they are members like any other.

@@ -109,6 +109,7 @@ struct CommitRequest {
     std::string fingerprint;  ///< Hash of board, action, user, payload and message: 16 hex digits or more.
     std::string event_id;
     std::string board_id;
+    std::string action;
     std::string activity;  ///< The ActivityEvent as JSON, active_connections 0.
     WallTime published_at;
 };

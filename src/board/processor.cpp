@@ -28,7 +28,7 @@ Verdict failure(const Delivery& delivery, const RetryPolicy& policy, double chan
 }  // namespace
 
 std::variant<CommitRequest, Verdict> prepare(const Delivery& delivery, const RetryPolicy& policy, double chance) {
-    const auto envelope = decode_envelope(delivery.body);
+    auto envelope = decode_envelope(delivery.body);
     if (!envelope) {
         Verdict verdict;
         verdict.kind = Verdict::Kind::dead_letter;
@@ -42,12 +42,14 @@ std::variant<CommitRequest, Verdict> prepare(const Delivery& delivery, const Ret
     if (fault::fails("processor.message", envelope->message.action)) {
         return failure(delivery, policy, chance, "injected fault", envelope->event_id, envelope->board_id);
     }
-    return CommitRequest{.idempotency_key = envelope->idempotency_key,
-                         .fingerprint = fingerprint(*envelope),
-                         .event_id = envelope->event_id,
-                         .board_id = envelope->board_id,
-                         .activity = encode_activity(*envelope),
-                         .published_at = parse_iso_8601(envelope->timestamp).value_or(WallTime{})};
+    CommitRequest request{.fingerprint = fingerprint(*envelope),
+                          .activity = encode_activity(*envelope),
+                          .published_at = parse_iso_8601(envelope->timestamp).value_or(WallTime{})};
+    request.idempotency_key = std::move(envelope->idempotency_key);
+    request.event_id = std::move(envelope->event_id);
+    request.board_id = std::move(envelope->board_id);
+    request.action = std::move(envelope->message.action);
+    return request;
 }
 
 Verdict judge(const Delivery& delivery, const CommitRequest& request, const CommitResult& result,

@@ -43,40 +43,47 @@ void MemoryBus::commit(std::vector<board::CommitRequest> batch, CommitDone done)
 
 board::CommitResult::Status MemoryBus::claim(const board::CommitRequest& request) {
     using Status = board::CommitResult::Status;
-    const auto known = marks_.find(request.idempotency_key);
-    if (known == marks_.end()) {
-        claim_key(request.idempotency_key, request.fingerprint);
+    Mark* known = find(request.idempotency_key);
+    if (known == nullptr) {
+        remember(request.idempotency_key, request.fingerprint);
         return Status::fresh;
     }
-    if (known->second.fingerprint == request.fingerprint) {
-        known->second.expires = loop_.now() + options_.idempotency_ttl;
-        return Status::duplicate;
+    if (known->fingerprint != request.fingerprint) {
+        std::string own = request.idempotency_key + ':' + request.fingerprint;
+        known = find(own);
+        if (known == nullptr) {
+            remember(std::move(own), request.fingerprint);
+            return Status::conflict;
+        }
     }
-    return claim_key(request.idempotency_key + ':' + request.fingerprint, request.fingerprint) ? Status::conflict
-                                                                                               : Status::duplicate;
+    known->expires = loop_.now() + options_.idempotency_ttl;
+    return Status::duplicate;
 }
 
-bool MemoryBus::claim_key(std::string key, const std::string& fingerprint) {
+MemoryBus::Mark* MemoryBus::find(std::string_view key) {
+    const auto at = by_key_.find(MarkAt(key));
+    return at == by_key_.end() ? nullptr : at->mark;
+}
+
+void MemoryBus::remember(std::string key, std::string fingerprint) {
     const Instant expires = loop_.now() + options_.idempotency_ttl;
-    const auto [mark, fresh] = marks_.try_emplace(key, Mark{fingerprint, expires});
-    if (fresh) {
-        by_expiry_.emplace_back(expires, std::move(key));
-    } else {
-        mark->second.expires = expires;
-    }
-    return fresh;
+    put({.key = std::move(key), .fingerprint = std::move(fingerprint), .expires = expires, .listed = expires});
+}
+
+void MemoryBus::put(Mark mark) {
+    Mark& put = marks_.emplace_back(std::move(mark));
+    by_key_.insert(MarkAt(put.key, &put));
 }
 
 void MemoryBus::forget_old_keys() {
-    while (!by_expiry_.empty() && (by_expiry_.front().first <= loop_.now() || marks_.size() >= options_.keys_max)) {
-        const auto mark = marks_.find(by_expiry_.front().second);
-        if (mark->second.expires > loop_.now() && marks_.size() < options_.keys_max) {
-            // A duplicate has renewed it: it queues again with its real time.
-            by_expiry_.emplace_back(mark->second.expires, std::move(by_expiry_.front().second));
-        } else {
-            marks_.erase(mark);
+    while (!marks_.empty() && (marks_.front().listed <= loop_.now() || marks_.size() >= options_.keys_max)) {
+        Mark& oldest = marks_.front();
+        by_key_.erase(MarkAt(oldest.key));
+        if (oldest.expires > loop_.now() && marks_.size() < options_.keys_max) {
+            oldest.listed = oldest.expires;  // Renewed: it queues again with its real time.
+            put(std::move(oldest));
         }
-        by_expiry_.pop_front();
+        marks_.pop_front();
     }
 }
 

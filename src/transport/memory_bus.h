@@ -4,13 +4,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/unordered/unordered_flat_set.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <string>
-#include <unordered_map>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "base/loop.h"
@@ -42,13 +43,33 @@ class MemoryBus final : public board::ActivityBus {
     void forget_attempts(const std::string& id) override;
 
   private:
+    /// A key that was seen.
     struct Mark {
+        std::string key;
         std::string fingerprint;
         Instant expires;
+        Instant listed;  ///< When it was to expire when it was put into marks_: a duplicate renews it where it stands.
+    };
+    /// A mark by its key, with the key's hash: looking for one and growing the table touch no other mark.
+    struct MarkAt {
+        explicit MarkAt(std::string_view its_key, Mark* its_mark = nullptr)
+            : hash(std::hash<std::string_view>()(its_key)), key(its_key), mark(its_mark) {}
+        std::size_t hash;
+        std::string_view key;  ///< The mark's.
+        Mark* mark;            ///< Null in what is looked for.
+    };
+    struct MarkHash {
+        using is_avalanching = void;
+        std::size_t operator()(const MarkAt& at) const { return at.hash; }
+    };
+    struct MarkEqual {
+        bool operator()(const MarkAt& a, const MarkAt& b) const { return a.hash == b.hash && a.key == b.key; }
     };
 
     board::CommitResult::Status claim(const board::CommitRequest& request);
-    bool claim_key(std::string key, const std::string& fingerprint);
+    Mark* find(std::string_view key);
+    void remember(std::string key, std::string fingerprint);
+    void put(Mark mark);
     void forget_old_keys();
 
     // Constant after construction.
@@ -58,8 +79,8 @@ class MemoryBus final : public board::ActivityBus {
 
     // Loop only.
     MemoryHistory history_;
-    std::unordered_map<std::string, Mark> marks_;            // At most keys_max.
-    std::deque<std::pair<Instant, std::string>> by_expiry_;  // Each mark once; its expiry here may be out of date.
+    std::deque<Mark> marks_;  // At most keys_max, in the order of Mark::listed.
+    boost::unordered_flat_set<MarkAt, MarkHash, MarkEqual> by_key_;
 };
 
 }  // namespace boardbus::transport

@@ -64,7 +64,7 @@ const board::ActivityView* MemoryHistory::append(const board::CommitRequest& req
     const std::uint64_t pos = pos_ + 1;
     const std::uint64_t seq = known == boards_.end() ? pos : known->second.last + 1;
     const board::Position position{.epoch = epoch_, .pos = pos, .seq = seq};
-    auto event = board::parse_activity(board::place_activity(request.activity, position, request.event_id));
+    auto event = board::placed_view(request, position);
     if (!event) {
         return nullptr;
     }

@@ -68,6 +68,35 @@ TEST(PlaceActivity, IsWhatParseActivityReads) {
     EXPECT_EQ(view->cursor, encode_cursor({position, event_hash("e-1")}));
 }
 
+TEST(PlacedView, IsWhatReadingThePlacedEventGives) {
+    const Envelope envelope = some_envelope();
+    CommitRequest request{.event_id = envelope.event_id,
+                          .board_id = envelope.board_id,
+                          .action = envelope.message.action,
+                          .activity = encode_activity(envelope),
+                          .published_at = *parse_iso_8601(envelope.timestamp)};
+    const Position position{.epoch = "00000000000000aa", .pos = 4711, .seq = 12};
+    const std::string foreign =
+        R"({"id":"e-1","board":"b\"1","action":"say\r\n","timestamp":"2026-01-02T03:04:05.6Z"})";
+    for (const std::string& activity : {request.activity, foreign}) {
+        request.activity = activity;
+        const auto view = placed_view(request, position);
+        const auto read = parse_activity(place_activity(activity, position, request.event_id));
+        ASSERT_TRUE(view && read);
+        EXPECT_EQ(view->json, read->json);
+        EXPECT_EQ(view->id, read->id);
+        EXPECT_EQ(view->board, read->board);
+        EXPECT_EQ(view->action, read->action);
+        EXPECT_EQ(view->published_at, read->published_at);
+        EXPECT_EQ(view->position, read->position);
+        EXPECT_EQ(view->cursor, read->cursor);
+        EXPECT_EQ(view->before_count(), read->before_count());
+        EXPECT_EQ(view->after_count(), read->after_count());
+    }
+    request.activity = "{";
+    EXPECT_FALSE(placed_view(request, position));
+}
+
 TEST(ParseActivity, ReadsAPositionOnlyWhenAllOfItIsThereAndRight) {
     const std::string hash = event_hash_text("i");
     const auto placed = [&](const std::string& members) {
