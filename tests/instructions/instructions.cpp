@@ -7,10 +7,7 @@
 //
 // Nothing here depends on the time, on chance or on another process, so that two runs take the same instructions.
 // SPDX-License-Identifier: Apache-2.0
-#include <arpa/inet.h>
 #include <gnu/libc-version.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <charconv>
 #include <cstdio>
@@ -25,6 +22,7 @@
 #include "board/activity.h"
 #include "board/envelope.h"
 #include "board/message.h"
+#include "hub/drained_reader.h"
 #include "hub/hub.h"
 #include "hub/shard.h"
 #include "web/edge.h"
@@ -33,18 +31,11 @@
 namespace {
 
 using namespace boardbus;
+using hub::require;
 
 constexpr std::string_view kMessage =
     R"({"action":"card_move","user":"ann","payload":{"card":"c-4711","from":"todo","to":"doing","index":3,)"
     R"("title":"Write the thing","labels":["a","b"]},"message":"moved \"it\"","correlation_id":"ann-000017"})";
-
-/// Ends the program when a step did not do what is to be counted.
-void require(bool claim, const char* what) {
-    if (!claim) {
-        std::fprintf(stderr, "instructions: %s\n", what);
-        std::exit(1);
-    }
-}
 
 board::Publication sealed(std::string_view board) {
     const auto message = board::parse_board_message(kMessage);
@@ -58,37 +49,6 @@ std::string activity_of(std::string_view board) {
     return board::encode_activity(*envelope);
 }
 
-/// A datagram socket of this machine that nobody reads: the kernel drops what does not fit, so that a socket connected to
-/// it takes every send() whole and for ever, through the same code as a stream that keeps up.
-class Drain {
-  public:
-    Drain() : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-        address_.sin_family = AF_INET;
-        address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address_;
-        auto* const address = reinterpret_cast<sockaddr*>(&address_);
-        require(::bind(fd_.get(), address, size) == 0 && ::getsockname(fd_.get(), address, &size) == 0, "no loopback");
-    }
-
-    UniqueFd connect() const {
-        UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-        require(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) == 0, "no loopback");
-        return fd;
-    }
-
-  private:
-    UniqueFd fd_;
-    sockaddr_in address_{};
-};
-
-class CountedReader final : public hub::Reader {
-  public:
-    CountedReader(hub::Shard& shard, UniqueFd fd) : Reader(shard, std::move(fd), hub::Form::ws) {}
-    void on_ready(std::uint32_t) override {}
-    void on_trouble(hub::Trouble) override { require(false, "a reader is in trouble"); }
-    void on_notice(std::string_view, const hub::EncodedNotice&) override { require(false, "the stream broke"); }
-};
-
 /// Hub, shard and readers, as an app with one loop has them.
 class FanOut {
   public:
@@ -98,7 +58,7 @@ class FanOut {
             const auto name = "board-" + std::to_string(board);
             activities_.push_back(activity_of(name));
             for (std::size_t reader = 0; reader < readers_per_board; ++reader) {
-                members_.push_back(std::make_unique<CountedReader>(shard_, drain_.connect()));
+                members_.push_back(std::make_unique<hub::DrainedReader>(shard_, drain_));
                 shard_.join(*members_.back(), name);
             }
         }
@@ -119,7 +79,7 @@ class FanOut {
     }
 
   private:
-    Drain drain_;
+    hub::Drain drain_;
     Loop loop_;
     telemetry::Metrics metrics_;
     hub::Hub hub_{loop_, web::make_ws_encoder(), metrics_};
@@ -128,7 +88,7 @@ class FanOut {
     hub::Shard shard_{loop_, hub_, budget_, counters_};
     std::size_t readers_;
     std::vector<std::string> activities_;
-    std::vector<std::unique_ptr<CountedReader>> members_;
+    std::vector<std::unique_ptr<hub::DrainedReader>> members_;
 };
 
 constexpr std::size_t kReaders = 200;
