@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shlex
 import shutil
 import signal
@@ -63,6 +64,12 @@ def parse_arguments():
     if options.quick:
         options.pairs, options.seconds, options.warmup = 1, 1.5, 0.5
     return options
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its threads."""
+    words = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run_probe(options, program, *arguments) -> dict:
@@ -128,8 +135,25 @@ class Pair:
                          "--boards", pairs, "--writers", pairs, "--readers", pairs, "--rate", scenario.rate,
                          "--window", self._options.window, "--payload-bytes", PAYLOAD_BYTES)
 
-    def measure_floor(self, scenario: Scenario) -> dict:
-        return run_probe(self._options, "bench_floor", "--amqp-url", self._brokers.rabbitmq.url, "--redis-url", self._brokers.redis.url,
+    def with_cpu(self, probe, scenario: Scenario) -> dict:
+        """A run with the CPU time of each process per event, in microseconds."""
+        pids = {"RabbitMQ": self._brokers.rabbitmq.pid, "Redis": self._brokers.redis.pid, "worker": self._processes[0].pid,
+                "app": self._processes[1].pid}
+        before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        load = resource.getrusage(resource.RUSAGE_CHILDREN)
+        report = probe(scenario)
+        used = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used["client"] = after.ru_utime + after.ru_stime - load.ru_utime - load.ru_stime
+        events = report["events_per_s"] * (self._options.seconds + self._options.warmup)
+        report["cpu_us"] = {name: seconds / events * 1e6 for name, seconds in used.items()}
+        return report
+
+    def measure_bare(self, scenario: Scenario) -> dict:
+        return self.measure_floor(scenario, "dedupe")
+
+    def measure_floor(self, scenario: Scenario, step: str = "commit") -> dict:
+        return run_probe(self._options, "bench_floor", "--step", step, "--amqp-url", self._brokers.rabbitmq.url, "--redis-url", self._brokers.redis.url,
                          "--queue", scenario.queue, "--rate", scenario.rate, "--window", self._options.window, "--bytes", FLOOR_BYTES)
 
     def end(self) -> None:
@@ -142,18 +166,19 @@ class Pair:
 
 
 def measure(options, brokers) -> dict:
-    """Scenario to ([reports of boardbus], [reports of the floor])."""
+    """Scenario to ([reports of boardbus], [reports of the floor], [reports of the floor without history])."""
     results = {}
     for queue in dict.fromkeys(scenario.queue for scenario in SCENARIOS):
         pair = Pair(options, brokers, queue)
         try:
             for scenario in (one for one in SCENARIOS if one.queue == queue):
-                results[scenario] = ([], [])
+                results[scenario] = ([], [], [])
+                probes = [pair.measure_boardbus, pair.measure_floor] + ([] if scenario.rate else [pair.measure_bare])
                 for number in range(options.pairs):
-                    for reports, probe in zip(results[scenario], (pair.measure_boardbus, pair.measure_floor)):
+                    for reports, probe in zip(results[scenario], probes):
                         forget_keys(brokers)
-                        reports.append(probe(scenario))
-                    ours, floor = (reports[-1] for reports in results[scenario])
+                        reports.append(pair.with_cpu(probe, scenario))
+                    ours, floor = (reports[-1] for reports in results[scenario][:2])
                     print(f"{scenario}, pair {number + 1}: boardbus {brief(ours)} | floor {brief(floor)}", flush=True)
             pair.end()
         except BaseException:
@@ -172,7 +197,7 @@ def spread(values, form: str) -> str:
 
 
 def row(scenario: Scenario, what: str, form: str, results, value) -> str:
-    ours, floor = ([value(report) for report in reports] for reports in results)
+    ours, floor = ([value(report) for report in reports] for reports in results[:2])
     ratios = [one / other for one, other in zip(ours, floor)]
     return f"| {scenario} | {what} | {spread(ours, form)} | {spread(floor, form)} | {spread(ratios, '.2f')} |"
 
@@ -185,6 +210,18 @@ def table(results: dict) -> str:
         else:
             for quantile in ("p50", "p99"):
                 lines.append(row(scenario, f"{quantile}, ms", ".2f", reports, lambda report: report["latency_us"][quantile] / 1000))
+    return "\n".join(lines)
+
+
+def cpu_table(results: dict) -> str:
+    """Who uses the cores at saturation, and what the floor does without history."""
+    saturated = {scenario: reports for scenario, reports in results.items() if not scenario.rate}
+    names = list(next(iter(saturated.values()))[0][0]["cpu_us"])
+    lines = [f"| Saturation | events/s | CPU per event, µs: {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    for scenario, sides in saturated.items():
+        for what, reports in zip(("boardbus", "floor", "floor without history"), sides):
+            cells = [f"{statistics.median(report['cpu_us'][name] for report in reports):.1f}" for name in names]
+            lines.append(f"| {scenario.queue}, {what} | {spread([report['events_per_s'] for report in reports], ',.0f')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -221,7 +258,7 @@ def write_result(options, brokers, results, load_before: str) -> None:
         "# The pipeline beside its floor\n\n"
         "Written by `./dev bench pipeline`; bench/README.md says what the numbers mean. Each cell: the median and, in brackets, the lowest and the\n"
         "highest run; the last column: the same of the quotients of neighbouring runs.\n\n"
-        f"{table(results)}\n\n{facts(options, brokers, load_before)}\n")
+        f"{table(results)}\n\n{cpu_table(results)}\n\n{facts(options, brokers, load_before)}\n")
     print(f"written: {RESULT.relative_to(ROOT)}")
 
 
@@ -259,7 +296,7 @@ def main() -> int:
         print("starting RabbitMQ and Redis (about 8 s)", flush=True)
         brokers.start()
         results = measure(options, brokers)
-        print(f"\n{table(results)}\n", flush=True)
+        print(f"\n{table(results)}\n\n{cpu_table(results)}\n", flush=True)
         if not options.quick:
             write_result(options, brokers, results, load_before)
         return 0

@@ -1,7 +1,7 @@
 // bench_floor: the least that must happen to an event on its way, and nothing else.
 //
-// Publish with confirms to RabbitMQ (persistent, durable queue) -> consume -> dedupe and PUBLISH in one script on Redis -> ack -> hear it on
-// the channel. No envelope, no HTTP, no WebSocket, no hub, no retries, no metrics, no second process: what boardbus needs beyond this is
+// Publish with confirms to RabbitMQ (persistent, durable queue) -> consume -> one script on Redis -> ack -> hear it on the channel. The script
+// is boardbus' own commit (dedupe, position, history, PUBLISH) or, with `--step dedupe`, dedupe and PUBLISH alone. No envelope, no HTTP, no WebSocket, no hub, no retries, no metrics, no second process: what boardbus needs beyond this is
 // boardbus' own cost.
 //
 // Choice: our own AMQP and Redis clients, all roles in one thread on one loop. Nothing is woken but by a broker, and what arrives together
@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/loop.h"
 #include "base/pacer.h"
 #include "base/random.h"
@@ -26,6 +27,7 @@
 #include "telemetry/log.h"
 #include "transport/amqp_channel.h"
 #include "transport/amqp_confirm_channel.h"
+#include "transport/redis_commit_script.h"
 #include "transport/redis_connection.h"
 
 namespace boardbus::bench {
@@ -42,6 +44,7 @@ struct Options {
     std::string amqp_url = "amqp://guest:guest@127.0.0.1:5672/";
     std::string redis_url = "redis://127.0.0.1:6379/2";
     std::string queue = "quorum";
+    std::string step = "commit";
     double rate = 0;
     std::size_t window = 256;
     double seconds = 10;
@@ -53,7 +56,7 @@ struct Options {
 
 constexpr std::string_view kChannel = "bench.floor";
 constexpr std::string_view kTtl = "60";
-constexpr std::string_view kScript = R"lua(#!lua
+constexpr std::string_view kDedupe = R"lua(#!lua
 if redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then
   return redis.call('PUBLISH', ARGV[2], ARGV[3])
 end
@@ -119,6 +122,46 @@ class Writer final : private transport::AmqpConnectionOwner {
     transport::OutgoingMessage message_;
 };
 
+/// What Redis does with an event.
+class Step {
+  public:
+    explicit Step(const Options& options)
+        : whole_(options.step == "commit"),
+          key_prefix_("bench.floor:" + random_uuid()),
+          commit_(key_prefix_, std::chrono::seconds(60), std::string(kChannel), {}) {
+        request_.fingerprint = "00112233445566778899aabbccddeeff";
+        request_.event_id = random_uuid();  // The same for all: nobody looks at it.
+        request_.board_id = "bench";
+    }
+
+    void add_load(transport::RedisCommands& commands) const {
+        if (whole_) {
+            commit_.add_load(commands);
+        } else {
+            commands.add({"SCRIPT", "LOAD", kDedupe});
+        }
+    }
+    void on_loaded(std::string_view hash) { hash_ = hash; }
+    bool is_ready() const { return !hash_.empty(); }
+
+    void add(transport::RedisCommands& commands, std::string body) {
+        request_.idempotency_key = std::to_string(number_in(body).value_or(0));
+        if (whole_) {
+            request_.activity = std::move(body);
+            commit_.add_commit(commands, request_, wall_now(), "00000000000000aa");
+        } else {
+            commands.add({"EVALSHA", hash_, "1", key_prefix_ + ':' + request_.idempotency_key, kTtl, kChannel, body});
+        }
+    }
+
+  private:
+    const bool whole_;
+    const std::string key_prefix_;
+    const transport::RedisCommitScript commit_;
+    board::CommitRequest request_;
+    std::string hash_;
+};
+
 /// Consumes, commits each read's deliveries as one pipeline, acks them as one when Redis has answered.
 class Mover final : private transport::AmqpConnectionOwner,
                     private transport::AmqpChannelOwner,
@@ -130,7 +173,7 @@ class Mover final : private transport::AmqpConnectionOwner,
           queue_(std::move(queue)),
           queue_type_(options.queue),
           prefetch_(options.prefetch),
-          key_prefix_("bench.floor:" + random_uuid() + ":"),
+          step_(options),
           connection_(loop, *this, amqp_options(broker, "bench_floor mover")),
           channel_(loop, connection_, *this),
           redis_(loop, *this, redis_options(redis)) {
@@ -138,7 +181,7 @@ class Mover final : private transport::AmqpConnectionOwner,
         redis_.start();
     }
 
-    bool is_ready() const { return consuming_ && !script_hash_.empty(); }
+    bool is_ready() const { return consuming_ && step_.is_ready(); }
 
   private:
     void on_connected() override {
@@ -168,8 +211,7 @@ class Mover final : private transport::AmqpConnectionOwner,
     void on_message(transport::AmqpMessage message) override {
         if (const auto* deliver = std::get_if<amqp::Deliver>(&message.method)) {
             last_tag_ = deliver->tag;
-            const std::string key = key_prefix_ + std::to_string(number_in(message.body).value_or(0));
-            commands_.add({"EVALSHA", script_hash_, "1", key, kTtl, kChannel, message.body});
+            step_.add(commands_, std::move(message.body));
         }
     }
 
@@ -194,9 +236,11 @@ class Mover final : private transport::AmqpConnectionOwner,
     }
 
     void on_redis_up() override {
-        redis_.send(transport::RedisCommands().add({"SCRIPT", "LOAD", kScript}), [this](const auto& replies) {
+        transport::RedisCommands load;
+        step_.add_load(load);
+        redis_.send(load, [this](const auto& replies) {
             if (replies && !transport::is_error(*replies->front())) {
-                script_hash_ = transport::text_of(*replies->front());
+                step_.on_loaded(transport::text_of(*replies->front()));
             } else {
                 progress_.failure = "redis: the script was not loaded; Redis 7 is needed";
             }
@@ -209,8 +253,7 @@ class Mover final : private transport::AmqpConnectionOwner,
     const std::string queue_;
     const std::string queue_type_;
     const std::uint16_t prefetch_;
-    const std::string key_prefix_;
-    std::string script_hash_;
+    Step step_;
     bool consuming_ = false;
     std::uint64_t last_tag_ = 0;
     transport::RedisCommands commands_;  // Bound: the prefetch.
@@ -349,6 +392,8 @@ int main(int argc, char** argv) {
     app.add_option("--redis-url", options.redis_url, "Redis");
     app.add_option("--queue", options.queue, "Type of the queue; it is called bench.floor.TYPE and emptied first")
         ->check(CLI::IsMember({"quorum", "classic"}));
+    app.add_option("--step", options.step, "What Redis does: boardbus' commit, or dedupe and PUBLISH alone")
+        ->check(CLI::IsMember({"commit", "dedupe"}));
     app.add_option("--rate", options.rate, "Events per second; 0: as many as --window lets through")
         ->check(CLI::Range(0.0, 1e6));
     app.add_option("--window", options.window, "Events on their way at once, when --rate is 0")

@@ -116,6 +116,10 @@ class RabbitMq:
         """rabbitmqctl list_<what> as a list of dicts."""
         return json.loads(self.ctl("--formatter", "json", f"list_{what}", *columns))
 
+    @property
+    def pid(self) -> int:
+        return self._beam.pid
+
     def freeze(self) -> None:
         self._beam.signal(signal.SIGSTOP)
 
@@ -180,6 +184,10 @@ class Redis:
     def client(self, db: int = 2):
         import redis
         return redis.Redis(host="127.0.0.1", port=self.port, db=db, socket_timeout=scaled(5))
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     def freeze(self) -> None:
         self._child.signal(signal.SIGSTOP)
