@@ -199,9 +199,13 @@ void DeliveryPump::commit_front(std::size_t count) {
             }
             settle(delivery, std::move(*verdict));
         } else {
-            requests.push_back(std::get<board::CommitRequest>(prepared));
-            metrics_.latency(telemetry::Stage::consumed, now - requests.back().published_at);
-            batch.push_back({std::move(delivery), std::move(std::get<board::CommitRequest>(prepared))});
+            board::CommitRequest& request = requests.emplace_back(std::move(std::get<board::CommitRequest>(prepared)));
+            metrics_.latency(telemetry::Stage::consumed, now - request.published_at);
+            batch.push_back({.delivery = std::move(delivery),
+                             .request = {.idempotency_key = request.idempotency_key,
+                                         .event_id = request.event_id,
+                                         .board_id = request.board_id,
+                                         .published_at = request.published_at}});
         }
     }
     if (batch.empty()) {

@@ -65,7 +65,7 @@ class DeliveryPump final : public board::DeliverySink {
     /// A delivery on its way through the bus.
     struct Pending {
         board::Delivery delivery;
-        board::CommitRequest request;
+        board::CommitRequest request;  ///< What names it; the bus has the rest.
     };
 
     void probe();

@@ -29,8 +29,8 @@ void MemoryBus::commit(std::vector<board::CommitRequest> batch, CommitDone done)
         if (results.back().status == board::CommitResult::Status::duplicate) {
             continue;
         }
-        if (const board::ActivityView* event = history_.append(request, now)) {
-            activities.push_back(*event);
+        if (auto event = history_.append(request, now)) {
+            activities.push_back(std::move(*event));
         } else {
             results.back() = {board::CommitResult::Status::failed, "not an event"};
         }

@@ -14,7 +14,7 @@ namespace {
 
 template <typename Pointer>
 std::uint64_t seq_of(const Pointer& entry) {
-    return entry->event.position->seq;
+    return entry->seq;
 }
 
 /// Where a page that begins at `from` ends: before the limits, but behind one event at least.
@@ -24,7 +24,7 @@ std::size_t page_end(const Entries& entries, std::size_t from, std::size_t limit
     std::size_t count = 0;
     std::size_t bytes = 0;
     while (count < most) {
-        bytes += entries[from + count]->event.json.size();
+        bytes += entries[from + count]->json.size();
         if (count > 0 && bytes > MemoryHistory::kPageBytesMax) {
             break;
         }
@@ -40,7 +40,7 @@ std::size_t page_begin(const Entries& entries, std::size_t to, std::size_t limit
     std::size_t count = 0;
     std::size_t bytes = 0;
     while (count < most) {
-        bytes += entries[to - count - 1]->event.json.size();
+        bytes += entries[to - count - 1]->json.size();
         if (count > 0 && bytes > MemoryHistory::kPageBytesMax) {
             break;
         }
@@ -58,7 +58,7 @@ std::size_t cut(Entries& entries, std::size_t most) {
 
 }  // namespace
 
-const board::ActivityView* MemoryHistory::append(const board::CommitRequest& request, WallTime now) {
+std::optional<board::ActivityView> MemoryHistory::append(const board::CommitRequest& request, WallTime now) {
     const auto known = boards_.find(request.board_id);
     // A board without a number begins at its pos, above everything that it ever had.
     const std::uint64_t pos = pos_ + 1;
@@ -66,11 +66,11 @@ const board::ActivityView* MemoryHistory::append(const board::CommitRequest& req
     const board::Position position{.epoch = epoch_, .pos = pos, .seq = seq};
     auto event = board::placed_view(request, position);
     if (!event) {
-        return nullptr;
+        return {};
     }
     pos_ = pos;
     const auto time = std::chrono::floor<std::chrono::seconds>(now.time_since_epoch());
-    const auto entry = std::make_shared<const Entry>(Entry{std::move(*event), time});
+    const auto entry = std::make_shared<const Entry>(Entry{.json = event->json, .pos = pos, .seq = seq, .time = time});
     Board& board = known == boards_.end() ? boards_[request.board_id] : known->second;
     board.last = seq;
     board.entries.push_back(entry);
@@ -80,7 +80,7 @@ const board::ActivityView* MemoryHistory::append(const board::CommitRequest& req
     log_.push_back(entry);
     ++kept_;
     keep_bounds(request.board_id, time);
-    return &entry->event;
+    return std::move(*event);
 }
 
 // In the order of the commit script.
@@ -117,7 +117,7 @@ void MemoryHistory::keep_bounds(const std::string& name, std::chrono::seconds no
 const std::string* MemoryHistory::idlest() {
     const std::string& name = idle_.begin()->second;
     Board& board = boards_.at(name);
-    const std::uint64_t newest = board.entries.back()->event.position->pos;
+    const std::uint64_t newest = board.entries.back()->pos;
     if (newest > board.listed_pos) {
         list(std::string(name), board, newest);
         return nullptr;
@@ -172,8 +172,7 @@ void MemoryHistory::read_board_before(std::string board, std::uint64_t before, s
 }
 
 void MemoryHistory::read_all_after(std::uint64_t after, std::size_t limit, board::HistoryDone done) {
-    const auto begin =
-        std::ranges::upper_bound(log_, after, {}, [](const auto& entry) { return entry->event.position->pos; });
+    const auto begin = std::ranges::upper_bound(log_, after, {}, [](const auto& entry) { return entry->pos; });
     const auto from = static_cast<std::size_t>(begin - log_.begin());
     done(page(log_, pos_, from, page_end(log_, from, limit)));
 }
@@ -181,12 +180,11 @@ void MemoryHistory::read_all_after(std::uint64_t after, std::size_t limit, board
 HistoryPage MemoryHistory::page(const Entries& entries, std::uint64_t last, std::size_t begin, std::size_t end) const {
     HistoryPage made{.epoch = pos_ == 0 ? "" : epoch_, .events = {}, .first = 0, .last = last};
     if (!entries.empty()) {
-        const board::Position& first = *entries.front()->event.position;
-        made.first = &entries == &log_ ? first.pos : first.seq;
+        made.first = &entries == &log_ ? entries.front()->pos : entries.front()->seq;
     }
     made.events.reserve(end - begin);
     for (std::size_t i = begin; i < end; ++i) {
-        made.events.push_back(entries[i]->event);
+        made.events.push_back(std::move(*board::parse_activity(entries[i]->json)));  // Its own bytes: they are good.
     }
     return made;
 }

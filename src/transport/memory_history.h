@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -31,7 +32,7 @@ class MemoryHistory final : public board::ActivityHistory {
     const std::string& epoch() const { return epoch_; }
 
     /// Gives the event its place. Nothing when it is no ActivityEvent.
-    const board::ActivityView* append(const board::CommitRequest& request, WallTime now);
+    std::optional<board::ActivityView> append(const board::CommitRequest& request, WallTime now);
 
     void read_board_after(std::string board, std::uint64_t after, std::size_t limit, board::HistoryDone done) override;
     void read_board_before(std::string board, std::uint64_t before, std::size_t limit,
@@ -42,8 +43,11 @@ class MemoryHistory final : public board::ActivityHistory {
     std::size_t kept() const { return kept_; }
 
   private:
+    /// An event as its bytes: few are ever read again.
     struct Entry {
-        board::ActivityView event;
+        std::string json;
+        std::uint64_t pos;
+        std::uint64_t seq;
         std::chrono::seconds time;
     };
     using Entries = std::deque<std::shared_ptr<const Entry>>;

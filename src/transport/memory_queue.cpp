@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/memory_queue.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -66,6 +67,7 @@ void MemoryQueue::on_turn_end() {
         return;
     }
     std::vector<board::Delivery> batch;
+    batch.reserve(std::min(waiting_.size(), options_.prefetch - unsettled_.size()));
     while (!waiting_.empty() && unsettled_.size() < options_.prefetch) {
         board::Delivery delivery = std::move(waiting_.front());
         waiting_.pop_front();
