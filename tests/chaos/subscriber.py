@@ -102,9 +102,10 @@ class Subscriber(threading.Thread):
             self.received.add(value.get("correlation_id"))
             self._cursor = value.get("cursor") if self._resume else None
         elif kind == "gap":
-            self._writer.write("gap", sub=self.label, board=value["board"], first=value["from_seq"], last=value["to_seq"])
+            unit = "seq" if value["board"] is not None else "pos"  # A stream of several boards speaks of positions, and of all its boards.
+            self._writer.write("gap", sub=self.label, board=value["board"], unit=unit, first=value[f"from_{unit}"], last=value[f"to_{unit}"])
         elif kind == "resync":
-            self._writer.write("resync", sub=self.label, board=value["board"], epoch=value["epoch"], seq=value["seq"])
+            self._writer.write("resync", sub=self.label, board=value["board"], epoch=value["epoch"], seq=value.get("seq"))
             self._cursor = None  # It belongs to a history that is gone.
         elif kind == "subscribed":
             self._writer.write("sub.live", sub=self.label, board=value["board"], epoch=value.get("epoch"), seq=value.get("seq"),
