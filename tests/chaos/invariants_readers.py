@@ -31,11 +31,12 @@ def _twice(model, reader, board, steps) -> list:
 
 
 def _steps_by_one(reader, board, steps, model, untold) -> list:
-    problems, epoch, last, beyond = [], None, None, 0
+    problems, epoch, last, beyond, since = [], None, None, 0, None
     for step in steps:
-        if step["op"] == "sub.open" and not step.get("since"):
-            last = None
-        elif step["op"] == "sub.live" and not step.get("recovered"):
+        if step["op"] == "sub.open":
+            since = step.get("since")
+            last = last if since else None
+        elif step["op"] == "sub.live" and not since:  # Behind a cursor it is a gap or a resync that says where it goes on.
             epoch, last = step["epoch"], step["seq"]
         elif step["op"] == "gap" and step.get("unit") == "pos":
             last, beyond = None, step["last"]

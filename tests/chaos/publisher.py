@@ -44,6 +44,9 @@ class PostWay:
         except TimeoutError:
             self.close()
             return Answer("unknown", "no answer")
+        except ConnectionRefusedError:
+            self.close()
+            return Answer("unknown", "refused")
         except (Ended, OSError):
             self.close()
             return Answer("unknown", "cut")
@@ -100,6 +103,9 @@ class SocketWay:
         except TimeoutError:
             self.close()
             return Answer("unknown", "no answer")
+        except ConnectionRefusedError:
+            self.close()
+            return Answer("unknown", "refused")
         except (Ended, Closed, OSError):
             self.close()
             return Answer("unknown", "cut")

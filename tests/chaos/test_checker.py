@@ -122,6 +122,22 @@ def test_a_reader_with_a_cursor_is_owed_everything():
     assert got["I7"].verdict == got["I8"].verdict == FAIL
 
 
+def test_behind_a_cursor_the_end_of_the_board_excuses_nothing():
+    def made(since):
+        run = Made()
+        run.fault()
+        for n in range(5):
+            run.message("a")
+        run.add("sub.close", sub="ws-a", why="Ended")
+        run.attempt("missed", "a", 80)
+        run.commit("missed", "a", 80, skip=("ws-a",))
+        run.open("ws-a", since=since)
+        run.add("sub.live", sub="ws-a", board="a", epoch="e1", seq=6, recovered=False)
+        run.message("a")
+        return findings(run)["I7"].verdict
+    assert made(None) == PASS and made("e1.5") == FAIL
+
+
 def test_a_gap_frame_excuses_exactly_what_it_names():
     def made(last):
         run = Made(expects=("gaps",))
