@@ -12,9 +12,10 @@ COUNTS = ("sent", "accepted", "rejected", "unknown", "committed", "delivered", "
 
 
 def write_table(results: Path) -> str:
-    """The table of all rows that were ever run with this seed, in matrix.md; each run has left its own line in row.md."""
-    known = [path for name in [plan.name for plan in matrix()] + list(NOT_DONE) if (path := results / name / "row.md").exists()]
-    table = "\n".join(["| Fault | Seen | Verdict | Invariants |", "|---|---|---|---|"] + [path.read_text().rstrip() for path in known])
+    """The table of all rows that were ever run with this seed, in matrix.md; each run has left its own line in row.md. Then what is not done."""
+    known = [path.read_text().rstrip() for plan in matrix() if (path := results / plan.name / "row.md").exists()]
+    known += [f"| {name} | {reason} | SKIPPED |  |" for name, reason in NOT_DONE.items()]
+    table = "\n".join(["| Fault | Seen | Verdict | Invariants |", "|---|---|---|---|"] + known)
     (results / "matrix.md").write_text(table + "\n")
     return table
 
