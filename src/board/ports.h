@@ -79,6 +79,9 @@ class DeliverySink {
   public:
     virtual void on_deliveries(std::vector<Delivery> deliveries) = 0;
 
+    /// The copy of the delivery `tag` is where its verdict wanted it, and the original is let go. May be called within settle().
+    virtual void on_copied(std::uint64_t tag) = 0;
+
     /// All deliveries that were handed over and are not settled are void: the source lost its connection or gave them back.
     virtual void on_source_reset() = 0;
 

@@ -106,6 +106,13 @@ void DeliveryPump::on_deliveries(std::vector<board::Delivery> deliveries) {
     pump();
 }
 
+void DeliveryPump::on_copied(std::uint64_t tag) {
+    if (burying_ == tag) {
+        burying_.reset();
+        pump();
+    }
+}
+
 void DeliveryPump::on_source_reset() {
     if (head_counted_ && !under_way_) {
         // It goes back to its queue, but nobody has died of it.
@@ -113,6 +120,7 @@ void DeliveryPump::on_source_reset() {
     }
     in_hand_.clear();
     head_counted_ = false;
+    burying_.reset();
     ++epoch_;
     show_in_hand();
 }
@@ -132,6 +140,9 @@ bool DeliveryPump::next_step() {
         return false;
     }
     if (is_suspect(in_hand_.front()) && !head_counted_) {
+        if (burying_) {
+            return false;
+        }
         count_suspect();
     } else if (head_counted_ || holding()) {
         // A suspect goes alone; after an outage one commit is the scout for all the others.
@@ -169,6 +180,7 @@ void DeliveryPump::count_suspect() {
         } else if (attempts && *attempts >= options_.crashes_max) {
             const board::Delivery delivery = std::move(in_hand_.front());
             in_hand_.pop_front();
+            burying_ = delivery.tag;
             settle(delivery, {.kind = board::Verdict::Kind::dead_letter,
                               .attempts = static_cast<int>(*attempts) + 1,
                               .reason = "crash_loop",

@@ -4,6 +4,7 @@
 // batch was under way is the next batch, so that one round trip to the bus carries as much as there is and never waits for more.
 // While the bus is away the deliveries stay in hand, unsettled and in order (the hold); nothing is charged to them.
 // A delivery that was handed out before is handled alone and counted first: it may be what killed its last worker (the crash-loop guard).
+// The next such one is begun only when the dead letter of one that did is safe: dying of it now would leave that dead letter once more.
 // Lives on the bus loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,7 @@ class DeliveryPump final : public board::DeliverySink {
     bool holding() const { return held_since_ != Instant{}; }
 
     void on_deliveries(std::vector<board::Delivery> deliveries) override;
+    void on_copied(std::uint64_t tag) override;
     void on_source_reset() override;
 
   private:
@@ -97,6 +100,8 @@ class DeliveryPump final : public board::DeliverySink {
     bool head_counted_ = false;            // The suspect at the head has been counted and may be handled.
     std::uint64_t epoch_ = 0;              // Grows when the source resets: answers for older deliveries are void.
     Instant held_since_{};                 // Zero: not holding.
+    // The tag of what killed its workers, until its dead letter is safe and it is let go.
+    std::optional<std::uint64_t> burying_;
     Backoff backoff_;
     Timer again_;
     bool stopping_ = false;

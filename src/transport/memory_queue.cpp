@@ -102,6 +102,9 @@ void MemoryQueue::settle(std::uint64_t tag, board::Verdict verdict) {
             keep_dead(std::move(delivery), verdict);
             break;
     }
+    if (verdict.kind != board::Verdict::Kind::ack && sink_ != nullptr) {
+        sink_->on_copied(tag);
+    }
     if (!waiting_.empty()) {
         loop_.again();
     }

@@ -49,7 +49,7 @@ RabbitConsumer::RabbitConsumer(Loop& loop, telemetry::Metrics& metrics, RabbitCo
       connection_(loop, *this, consuming(options.connection)),
       topology_(loop, connection_, metrics, std::move(options.topology)),
       channel_(loop, connection_, *this),
-      handover_(loop, metrics, copying(options.connection), topology_, [this](std::uint64_t tag) { let_go(tag); }),
+      handover_(loop, metrics, copying(options.connection), topology_, [this](std::uint64_t tag) { on_copied(tag); }),
       watcher_(loop, connection_, metrics, topology_),
       backoff_(std::chrono::milliseconds(200), std::chrono::milliseconds(5000)),
       again_(loop, [this] { begin(); }),
@@ -206,6 +206,13 @@ void RabbitConsumer::settle(std::uint64_t tag, board::Verdict verdict) {
     }
     one->state = Outstanding::State::copying;
     handover_.send(tag, std::move(verdict), one->properties, std::move(one->body));
+}
+
+void RabbitConsumer::on_copied(std::uint64_t tag) {
+    let_go(tag);
+    if (sink_ != nullptr) {
+        sink_->on_copied(tag);
+    }
 }
 
 /// The delivery may be acked: at the end of this turn it is.

@@ -92,6 +92,7 @@ class RabbitConsumer final : public board::DeliverySource,
     void close(Then then);
     void end_deliveries(Then then);
     void refuse_oversized(std::uint64_t broker_tag);
+    void on_copied(std::uint64_t tag);
     void let_go(std::uint64_t tag);
     void flush_acks();
     Outstanding* find(std::uint64_t tag);

@@ -196,8 +196,8 @@ return redis.call('SET', KEYS[1], ARGV[1], 'EX', 60)
 constexpr std::string_view kProbeMark = "0000000000000000 probe";
 
 // KEYS: 1 state, 2 log, 3 boards. ARGV: 1 prefix of the boards' streams. Answers how many events went.
-// Nothing goes when twice the memory of the whole history would not be enough: then it is not what fills Redis. Boards keep their numbers
-// as long as there are events that can go instead.
+// Nothing goes when twice the memory of the whole history would not be enough: then it is not what fills Redis. Boards keep their newest event,
+// and with it their numbers (a board without events is taken for one that nobody uses), as long as there are others that can go instead.
 constexpr std::string_view kMakeRoomScript = R"lua(#!lua flags=allow-oom
 local function share(count)
   return math.ceil(count / 8)
@@ -223,7 +223,7 @@ for _, board in ipairs(boards) do
   end
   local stream = ARGV[1] .. board
   local count = redis.call('XLEN', stream)
-  kept = kept - redis.call('XTRIM', stream, 'MAXLEN', math.max(0, count - (kept - goal)))
+  kept = kept - redis.call('XTRIM', stream, 'MAXLEN', math.max(1, count - (kept - goal)))
 end
 if gone + before - kept == 0 then
   for _, board in ipairs(boards) do

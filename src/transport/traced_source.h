@@ -34,6 +34,7 @@ class TracedSource final : public board::DeliverySource, private board::Delivery
     };
 
     void on_deliveries(std::vector<board::Delivery> deliveries) override;
+    void on_copied(std::uint64_t tag) override { sink_->on_copied(tag); }
     void on_source_reset() override;
     void leave_span(const Begun& begun, const board::Verdict& verdict);
 

@@ -6,6 +6,7 @@
   ./dev chaos --ci                       a fixed short choice of the matrix
   ./dev chaos --check DIR                judges a stored run again
   ./dev chaos --mutate NAME DIR          falsifies a stored run; the checker has to fail it (`all`: every mutant)
+  ./dev chaos --report --seed N          puts what the runs of a seed have shown into docs/guarantees.md
   ./dev chaos --list                     rows, faults and mutants
 """
 import argparse
@@ -22,10 +23,13 @@ import checker  # noqa: E402
 import history  # noqa: E402
 import mutants  # noqa: E402
 import mutants_bus  # noqa: E402, F401
+import mutants_crowd  # noqa: E402, F401
 import mutants_readers  # noqa: E402, F401
 import nemesis  # noqa: E402
+import report  # noqa: E402
 import rows  # noqa: E402
 from finding import FAIL, PASS  # noqa: E402
+from harness.processes import ROOT  # noqa: E402
 
 
 def check(folder: str) -> int:
@@ -67,10 +71,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--matrix", action="store_true")
     parser.add_argument("--ci", action="store_true")
-    parser.add_argument("-k", metavar="WORDS", help="only rows whose name contains one of these words")
+    parser.add_argument("-k", metavar="WORDS", help="only rows whose name is or contains one of these words")
     parser.add_argument("--check", metavar="DIR")
     parser.add_argument("--mutate", nargs=2, metavar=("NAME", "DIR"))
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     if options.check:
         return check(options.check)
@@ -80,6 +85,8 @@ def main() -> int:
         return listing()
     seed = options.seed if options.seed is not None else 1 if options.ci else int(time.time()) % 1_000_000
     words = options.k.split() if options.k else None
+    if options.report:
+        return report.report(campaign.RESULTS / str(seed), ROOT / "docs" / "guarantees.md")
     if options.matrix or options.ci:
         return campaign.run_matrix(seed, words, rows.CI if options.ci else None)
     return campaign.run_mixed(seed, options.minutes)

@@ -27,7 +27,7 @@ def wait_quiet(lab, accepted_keys, seconds: float) -> bool:
 def queue_names(lab) -> list:
     names = lab.names
     levels = [names.retry_queue] + [f"{names.retry_queue}.{n}" for n in range(2, int(lab.settings["RABBITMQ_MAX_RETRIES"]) + 1)]
-    return [names.queue] + levels
+    return [names.queue] + levels + lab.more_queues
 
 
 def ready_depths(lab) -> dict:

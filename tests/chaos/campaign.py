@@ -17,13 +17,15 @@ from harness.websocket import WebSocket, board_socket
 import history
 import mutants
 import mutants_bus  # noqa: F401
+import mutants_crowd  # noqa: F401
 import mutants_readers  # noqa: F401
+import report
 import rows
 from checker import INVARIANTS
 from finding import FAIL, PASS
 from lab import LINKS, SIDES, Lab
 from publisher import PostWay
-from setups import SETUPS
+from setups import SETUPS, can_mount
 from trial import Plan, Trial
 
 RESULTS = ROOT / "build" / "chaos"
@@ -54,9 +56,10 @@ class Ground:
             brokers.end()
 
     def can(self) -> set:
-        """`history`, `acks`, `resume`, `sentinel`, `faketime`: found out by asking, not by version."""
+        """`history`, `acks`, `resume`, `sentinel`, `faketime`, `mounts`: found out by asking, not by version."""
         if self._can is None:
             self._can = {"faketime"} if Path(rows.FAKETIME).exists() else set()
+            self._can |= {"mounts"} if can_mount() else set()
             folder = self._folder / "capabilities"
             code, _, _ = run_to_end(["config"], folder / "config", {"REDIS_URL": "redis+sentinel://127.0.0.1:1,127.0.0.1:2/boards/2"})
             self._can |= {"sentinel"} if code == 0 else set()
@@ -126,7 +129,7 @@ class Campaign:
         else:
             notes = trial.problems
         counts = verdict.counts()
-        seen = ", ".join(f"{counts[name]} {name}" for name in ("accepted", "committed", "duplicates", "gaps", "dead letters"))
+        seen = ", ".join(f"{counts[name]} {name}" for name in ("accepted", "committed", "duplicates", "gaps", "charged", "dead letters"))
         return Result(plan, PASS if verdict.verdict == PASS and not trial.problems else FAIL if verdict.verdict == FAIL else "unknown", seen,
                       "; ".join([verdict.short()] + notes), time.monotonic() - begin, verdict)
 
@@ -155,8 +158,7 @@ def run_matrix(seed: int, words, chosen) -> int:
     """Every row once, or those that were chosen; exit code 0 when none failed and one passed at least."""
     if not _ready_to_run():
         return 2
-    plans = [plan for plan in rows.matrix() if (chosen is None or plan.name in chosen)
-             and (words is None or any(word in plan.name for word in words))]
+    plans = [plan for plan in rows.matrix() if (chosen is None or plan.name in chosen) and _wanted(plan.name, words)]
     plans.sort(key=lambda plan: list(SETUPS).index(plan.setup))  # Stable: each setup is started once.
     results = []
     print(f"seed {seed}, histories in {RESULTS / str(seed)}", flush=True)
@@ -168,7 +170,7 @@ def run_matrix(seed: int, words, chosen) -> int:
                 print("\n".join("         " + line for line in _bad_lines(results[-1].full)), flush=True)
     if chosen is None:
         for name, reason in rows.NOT_DONE.items():
-            if words is None or any(word in name for word in words):
+            if _wanted(name, words):
                 results.append(Result(Plan(name, what=name), "SKIPPED", reason, "", 0))
                 print(results[-1].line(), flush=True)
     _write_table(seed, results)
@@ -176,6 +178,12 @@ def run_matrix(seed: int, words, chosen) -> int:
     failed = sum(kind not in (PASS, "SKIPPED") for kind in kinds)
     print(f"\n{kinds.count(PASS)} passed, {failed} failed, {kinds.count('SKIPPED')} skipped", flush=True)
     return 1 if failed or not kinds.count(PASS) else 0
+
+
+def _wanted(name: str, words) -> bool:
+    """A word that is a row's name means that row alone; any other, all whose names contain it."""
+    names = {plan.name for plan in rows.matrix()} | set(rows.NOT_DONE)
+    return words is None or any(word == name or word not in names and word in name for word in words)
 
 
 def _bad_lines(verdict) -> list:
@@ -193,16 +201,14 @@ def _write_table(seed: int, results: list) -> None:
         folder = RESULTS / str(seed) / result.plan.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "row.md").write_text(result.row() + "\n")
-    order = [plan.name for plan in rows.matrix()] + list(rows.NOT_DONE)
-    known = [path for name in order if (path := RESULTS / str(seed) / name / "row.md").exists()]
-    text = ["| Fault | Seen | Verdict | Invariants |", "|---|---|---|---|"] + [path.read_text().rstrip() for path in known]
-    (RESULTS / str(seed) / "matrix.md").write_text("\n".join(text) + "\n")
+    report.write_table(RESULTS / str(seed))
 
 
 # The mixed run.
 
+# Not redis.maxmemory: once the history is most of what Redis holds, it gives way to new events, and readers would rightly hear of gaps.
 KINDS = {"process": ("app.kill", "worker.kill", "app.freeze", "worker.freeze", "rolling-restart"),
-         "redis": ("redis.kill", "redis.stop", "redis.script-flush", "redis.maxmemory", "redis.readonly", "redis.no-replicas"),
+         "redis": ("redis.kill", "redis.stop", "redis.script-flush", "redis.acl", "redis.readonly", "redis.no-replicas"),
          "rabbit": ("rabbit.kill", "rabbit.stop", "rabbit.memory-alarm", "rabbit.disk-alarm", "rabbit.close-connections", "rabbit.unbind-main"),
          "clients": ("clients.cut", "clients.stall"),
          **{link: tuple(f"link.{link}.{kind}" for kind in ("reset", "drop-down", "drop-up", "stall", "half-close")) for link in LINKS}}

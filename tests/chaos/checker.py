@@ -2,6 +2,7 @@
 """Histories in, verdict out. Pure: reads nothing but the history it is given, so a stored run can be judged again by a later checker."""
 from collections import Counter
 
+import invariants_crowd as on_crowd
 import invariants_log as on_log
 import invariants_readers as on_readers
 from finding import FAIL, NOT_APPLICABLE, PASS, UNKNOWN
@@ -28,6 +29,7 @@ INVARIANTS = {
     "I17": ("closure", on_readers.i17_closure),
     "I18": ("freshness", on_readers.i18_freshness),
     "I19": ("liveness", on_readers.i19_liveness),
+    "I21": ("orderly leave", on_crowd.i21_orderly_leave),  # I20 is about the checker itself: the mutants.
 }
 
 
@@ -51,7 +53,8 @@ class Verdict:
                       for count in Counter(step["id"] for step in reader.received(board)).values())
         return {"sent": len(model.messages), "accepted": outcomes[ACCEPTED], "rejected": outcomes[REJECTED], "unknown": outcomes["unknown"],
                 "committed": len(model.log), "delivered": len(model.by_op["recv"]), "duplicates": repeats, "gaps": len(model.by_op["gap"]),
-                "resyncs": len(model.by_op["resync"]), "dead letters": len(model.dead), "faults": len(model.by_op["fault"]) and
+                "resyncs": len(model.by_op["resync"]), "dead letters": len(model.dead),
+                "charged": sum(line["event"] == "retry" for line in model.lines), "faults": len(model.by_op["fault"]) and
                 sum(record["type"] == "begin" for record in model.by_op["fault"])}
 
     def text(self) -> str:

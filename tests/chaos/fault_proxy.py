@@ -11,7 +11,8 @@ what it gets. What can be done to a direction, for all connections or for those 
     close     this direction ends with FIN, the other goes on
 
 and to the whole relay: `reset()` ends every connection with RST, `refuse()` closes the port, `accept()` opens it again, `heal()` takes
-every rule away. A rule takes effect when the relay's thread next turns, within milliseconds; `took` counts what it has done.
+every rule away. With `narrow`, later connections to the server hold little in the kernel, so that a stall is felt there at once. A rule takes
+effect when the relay's thread next turns, within milliseconds; `took` counts what it has done.
 """
 import queue
 import selectors
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 BUFFER_MAX = 1 << 20    # Of one direction of one connection; when full, nothing more is read: back-pressure, as a real path has it.
 HELLO_MAX = 4096        # First bytes up, kept to tell connections apart.
 CONNECTIONS_MAX = 4096  # Then the relay stops accepting until one ends.
+NARROW_SEGMENT, NARROW_BUFFER = 1460, 32768  # Over loopback, Linux lends a sender 2.6 MB otherwise: ten segments of 64 KiB, and their bookkeeping.
 UP, DOWN = "up", "down"
 
 
@@ -78,7 +80,7 @@ class FaultProxy:
         self._selector.register(self._wake_in, selectors.EVENT_READ, "wake")
         self._listener = None
         self._going = True
-        self.accepted = 0
+        self.accepted, self.narrow = 0, False
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -135,6 +137,12 @@ class FaultProxy:
 
     def connections(self, mark: bytes = b"") -> int:
         return sum(1 for pair in set(list(self._pairs.values())) if mark in pair.hello)
+
+    def server_side_ports(self, mark: bytes = b"") -> list:
+        """The ports from which the server sees these connections come."""
+        ports = []
+        self._do(lambda: ports.extend(pair.server.getsockname()[1] for pair in set(self._pairs.values()) if mark in pair.hello))
+        return ports
 
     def end(self) -> None:
         if self._going:
@@ -215,6 +223,9 @@ class FaultProxy:
         server = socket.socket()
         try:
             server.settimeout(2)
+            if self.narrow:
+                server.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, NARROW_SEGMENT)
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BUFFER)
             server.connect(("127.0.0.1", self._target))
         except OSError:
             _linger_rst(client)

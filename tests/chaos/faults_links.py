@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults of the paths between processes, brokers and clients, by the relays of the run."""
+import signal
 import threading
 import time
 
@@ -8,6 +9,9 @@ from harness.timing import wait_until
 from fault_proxy import DOWN, UP
 from faults import fault
 from lab import LINKS
+
+TLS_RECORD = b"\x17\x03\x03"  # Application data, as it is called in every version since 1.2. RFC 8446 section 5.2.
+
 
 def _link(lab, link):
     if link not in lab.proxies:
@@ -62,11 +66,25 @@ def _on_link(link):
     @fault(f"link.{link}.cut-mid-bytes")
     def cut_mid_bytes(lab, rng, seconds):
         """RST in the middle of what is sent, at a random byte of the next 2,000; at the next, where hardly anything is sent."""
-        proxy = _link(lab, link)
-        rule = proxy.apply("cut", UP, after=1 if link == "app-redis" else rng.randrange(1, 2000))
-        wait_until(lambda: rule.took, 40, "the cut")
-        yield "cut"
-        proxy.heal()
+        yield from _cut(lab, link, UP, after=1 if link == "app-redis" else rng.randrange(1, 2000))
+
+    @fault(f"link.{link}.cut-record")
+    def cut_record(lab, rng, seconds):
+        """RST behind the third byte of a TLS record that is sent: its length never comes."""
+        yield from _cut(lab, link, UP, pattern=TLS_RECORD)
+
+    @fault(f"link.{link}.cut-answer-record")
+    def cut_answer_record(lab, rng, seconds):
+        """RST behind the third byte of a TLS record that is received, one of the next ten."""
+        yield from _cut(lab, link, DOWN, pattern=TLS_RECORD, nth=rng.randrange(1, 11))
+
+
+def _cut(lab, link, direction, **how):
+    proxy = _link(lab, link)
+    rule = proxy.apply("cut", direction, **how)
+    wait_until(lambda: rule.took, 40, "the cut")
+    yield "cut"
+    proxy.heal()
 
 
 def _ruled(lab, link, kind, direction):
@@ -121,6 +139,29 @@ def lose_last(lab, rng, seconds):
     yield evidence
 
 
+@fault("link.app-redis.slow-reader")
+def slow_reader(lab, rng, seconds):
+    """The subscription is not read until Redis has had enough of it (client-output-buffer-limit) and ends it."""
+    proxy, client = _link(lab, "app-redis"), lab.redis.client()
+    client.config_set("client-output-buffer-limit", "pubsub 131072 65536 1")
+    proxy.narrow = True
+    proxy.reset()
+    wait_until(lambda: proxy.connections(b"SUBSCRIBE") and all(map(lab.is_ready, lab.apps)), 20, "the app has subscribed again")
+    # Redis may find the recorder slow as well, which is no relay's client: addresses tell them apart.
+    addresses = [f"addr=127.0.0.1:{port} " for port in proxy.server_side_ports(b"SUBSCRIBE")]
+    proxy.apply("stall", DOWN, mark=b"SUBSCRIBE")
+
+    def ended():
+        lines = (line for line in lab.redis.output().splitlines() if "overcoming of output buffer limits" in line)
+        return next((line for line in lines if any(address in line for address in addresses)), None)
+    try:
+        yield "Redis: " + wait_until(ended, 30, "Redis ends the subscription", 0.1).split("# ", 1)[-1][:60]
+    finally:
+        proxy.narrow = False
+        proxy.heal()
+        client.config_set("client-output-buffer-limit", "pubsub 33554432 8388608 60")
+
+
 # Clients.
 
 @fault("clients.cut")
@@ -131,14 +172,28 @@ def clients_cut(lab, rng, seconds):
 
 
 @fault("readers.refuse")
-def readers_refuse(lab, rng, seconds):
+def readers_refuse(lab, rng, seconds, before_heal=lambda: None):
     """RST of all readers' connections, and none gets in for as long as the fault lasts."""
     for proxy in lab.edges("readers"):
         proxy.refuse()
     count = sum(proxy.reset() for proxy in lab.edges("readers"))
     yield f"{count} connections" if count else None
+    before_heal()
     for proxy in lab.edges("readers"):
         proxy.heal()
+
+
+@fault("readers.away-from-a-new-app")
+def readers_away_from_a_new_app(lab, rng, seconds):
+    """As readers.refuse; before they come back the app is killed, and the next one remembers nothing by itself."""
+    yield from readers_refuse(lab, rng, seconds, before_heal=lambda: new_app(lab))
+
+
+def new_app(lab) -> None:
+    app = lab.apps[0]
+    before = len(app.deaths)
+    lab.signal(app, signal.SIGKILL)
+    wait_until(lambda: len(app.deaths) > before and lab.is_ready(app), 30, "another app is ready", 0.05)
 
 
 @fault("clients.stall")

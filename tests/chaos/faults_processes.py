@@ -2,6 +2,7 @@
 """Faults of apps and workers: killed, silent, told to stop."""
 import signal
 import threading
+import time
 
 from harness.timing import wait_until
 
@@ -62,6 +63,59 @@ def app_freeze(lab, rng, seconds):
 def worker_freeze(lab, rng, seconds):
     """SIGSTOP of a worker, SIGCONT later."""
     yield from _freeze(lab, lab.workers, rng)
+
+
+def _other_delays(lab, **settings):
+    lab.change(**settings)
+    for worker in lab.workers:
+        before = len(worker.deaths)
+        lab.signal(worker, signal.SIGTERM)
+        wait_until(lambda: len(worker.deaths) > before, 30, f"{worker.label} ends")
+        wait_until(lambda: lab.is_ready(worker), 30, f"{worker.label} is ready again", 0.05)
+    return " ".join(f"{name}={value}" for name, value in settings.items())
+
+
+@fault("worker.longer-delays")
+def worker_longer_delays(lab, rng, seconds):
+    """The workers end, and come back with a base delay seven times as long and one level more, while messages wait in the levels."""
+    yield _other_delays(lab, RABBITMQ_RETRY_DELAY_MS="1400", RABBITMQ_MAX_RETRIES="4")
+
+
+@fault("worker.shorter-delays")
+def worker_shorter_delays(lab, rng, seconds):
+    """The workers end, and come back with a base delay of 100 ms, behind messages that wait longer in the same levels."""
+    yield _other_delays(lab, RABBITMQ_RETRY_DELAY_MS="100")
+
+
+@fault("app.leave")
+def app_leave(lab, rng, seconds):
+    """SIGTERM to the app that has the crowd, and events for the crowd before, meanwhile and afterwards."""
+    app, load = lab.apps[0], lab.load
+    before = len(app.deaths)
+    load.send_to_crowd()
+    wait_until(lambda: "heard" in load.crowd.said, 30, "each of the crowd has a cursor")
+    watch = threading.Thread(target=_watch_readiness, args=(lab, app), daemon=True)
+    watch.start()
+    lab.signal(app, signal.SIGTERM)
+    for _ in range(60):
+        load.send_to_crowd()
+        if len(app.deaths) > before:
+            break
+        time.sleep(0.5)
+    wait_until(lambda: "back" in load.crowd.said, 60, "the whole crowd is back")
+    load.send_to_crowd()
+    watch.join(5)
+    time.sleep(1)
+    yield f"{app.label} ended with {app.deaths[before]}"
+
+
+def _watch_readiness(lab, app) -> None:
+    """Writes down when the app says that it is not ready, or does not answer; looks for at most 30 s."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if not lab.is_ready(app):
+            return lab.nemesis_file.write("unready", proc=app.label)
+        time.sleep(0.005)
 
 
 @fault("rolling-restart")

@@ -127,6 +127,16 @@ def redis_no_replicas(lab, rng, seconds):
     yield from _redis_setting(lab, ("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0"))
 
 
+@fault("redis.full-disk")
+def redis_full_disk(lab, rng, seconds):
+    """The file system of Redis' append-only file is full: -MISCONF, and PING is answered."""
+    lab.redis.fill_disk()
+    try:
+        yield wait_until(lambda: _redis_refuses(lab) and "no space left", 20, "Redis refuses", 0.1)
+    finally:
+        lab.redis.empty_disk()
+
+
 @fault("redis.acl")
 def redis_acl(lab, rng, seconds):
     """The user may PING and read and may not write: -NOPERM."""

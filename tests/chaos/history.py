@@ -8,15 +8,18 @@ Every record has `t` (CLOCK_MONOTONIC, nanoseconds; all observers live on one ma
     sub.open   sub, kind, boards, since (the cursor, or null)      sub.close  sub, why
     sub.live   sub, board, epoch, seq: the server's word where live delivery begins
     recv       sub, board, key, id, hash, and epoch, pos, seq when the server numbers its events
-    gap        sub, board, first, last     resync  sub, board, epoch, seq     status  sub, live
+    gap        sub, board, first, last, unit (seq; pos when board is null: of all boards of the reader)
+    resync     sub, board, epoch, seq              status  sub, live
     log        via channel|stream; board, key, id, hash, epoch, pos, seq: what the recorder saw committed
     recorder   type lost|back: its own connection
-    proc       type start|signal|exit; proc, pid, number, code          rss  proc, bytes
+    proc       type start|signal|exit; proc, pid, number, code; of a worker's start, `retry`: its settings of retries     rss  proc, bytes
     fault      type begin|took|end|still; name, detail                  phase  name
     dlq        what the dead letter queue held at the end: id, key, board, hash, reason, attempts
     depth      queue, messages at the end                               claim  key: an idempotency key that Redis held at the end
-    line       event, and what the log line of app or worker said, `wall` in seconds
+    line       proc, pid, event, and what the log line of app or worker said, `wall` in seconds
     counter    proc, name, labels, value at the end
+    crowd      one reader of many: n, told (when it was to come back), hint_ms, closed, code, back (times), events (keys, in order)
+    unready    proc: since when it did not call itself ready
 
 Nothing here decides anything; the checker reads these files and nothing else.
 """

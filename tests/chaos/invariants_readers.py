@@ -31,24 +31,29 @@ def _twice(model, reader, board, steps) -> list:
 
 
 def _steps_by_one(reader, board, steps, model, untold) -> list:
-    problems, epoch, last = [], None, None
+    problems, epoch, last, beyond, since = [], None, None, 0, None
     for step in steps:
-        if step["op"] == "sub.open" and not step.get("since"):
-            last = None
-        elif step["op"] == "sub.live" and not step.get("recovered"):
+        if step["op"] == "sub.open":
+            since = step.get("since")
+            last = last if since else None
+        elif step["op"] == "sub.live" and not since:  # Behind a cursor it is a gap or a resync that says where it goes on.
             epoch, last = step["epoch"], step["seq"]
+        elif step["op"] == "gap" and step.get("unit") == "pos":
+            last, beyond = None, step["last"]
         elif step["op"] == "gap":
             if last is not None and step["first"] != last + 1:
                 problems.append(f"{reader.name} on {board}: gap from {step['first']} after seq {last}")
             last = step["last"]
         elif step["op"] == "resync":
-            epoch, last = step.get("epoch"), step.get("seq")
+            epoch, last, beyond = step.get("epoch"), step.get("seq"), 0
         elif step["op"] == "recv" and "seq" in step:
             if last is not None and epoch and step["epoch"] != epoch:  # Before the first event there is no history, and no epoch.
                 untold.append(f"{reader.name} on {board}: epoch {step['epoch']} after {epoch} without a resync ({step['key']})")
             elif last is not None and step["seq"] != last + 1 and not _jump(model, step, last):
                 problems.append(f"{reader.name} on {board}: seq {step['seq']} after {last} ({step['key']})")
-            epoch, last = step["epoch"], step["seq"]
+            elif step["pos"] <= beyond:
+                problems.append(f"{reader.name} on {board}: pos {step['pos']} after a gap to {beyond} ({step['key']})")
+            epoch, last, beyond = step["epoch"], step["seq"], 0
     return problems
 
 
@@ -99,7 +104,7 @@ def _due(model, reader, board) -> list:
         if step["op"] == "sub.open":
             blind = step is not reader.opens[0] and not step.get("since")
         elif step["op"] == "gap":
-            skip |= {at for at, entry in enumerate(entries) if step["first"] <= entry.get("seq", -1) <= step["last"]}
+            skip |= {at for at, entry in enumerate(entries) if step["first"] <= entry.get(step.get("unit", "seq"), -1) <= step["last"]}
         elif step["op"] == "resync":
             blind = True
         elif step["op"] == "recv" and step["id"] in place:

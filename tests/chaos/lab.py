@@ -32,10 +32,11 @@ KEPT_LINES = ("retry", "dead_letter", "hold", "hold_ended", "hold_released", "id
 
 
 class Lab:
-    """`links`: which of LINKS and SIDES go through a relay. `faults` and `app_faults` are the fault points of the first processes."""
+    """`links`: which of LINKS and SIDES go through a relay. `faults` and `app_faults` are the fault points of the first processes. `tls`: which
+    of the brokers (`rabbit`, `redis`) are spoken to in TLS."""
 
     def __init__(self, brokers, folder: Path, *, links=(), settings=None, apps=1, workers=1, faults=None, faults_always=False, app_faults=None,
-                 environment=None):
+                 environment=None, tls=()):
         self.brokers, self.folder, self.names = brokers, folder, isolated_names()
         self.rabbit, self.redis = brokers.rabbitmq, brokers.redis
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,12 +49,13 @@ class Lab:
         self.settings = {**SETTINGS, **(settings or {})}
         self._faults, self._app_faults, self._always = faults, app_faults, faults_always
         self.environment = environment or {}
-        self._counts, self._links = (apps, workers), links
+        self._counts, self._links, self._tls = (apps, workers), links, set(tls)
+        self.more_queues = []  # That must be empty in the end, beside those that every run has.
 
     def start(self) -> "Lab":
         self.clear_brokers()
         for link in set(self._links) & set(LINKS):
-            self.proxies[link] = FaultProxy(self.rabbit.port if link.endswith("rabbit") else self.redis.port)
+            self.proxies[link] = FaultProxy(self._broker_address(link.split("-")[1])[1])
         self.recorder = Recorder(self.brokers.redis.client, self.names.channel, history.Writer(self.folder, "recorder"), self.running)
         wait_until(self.recorder.subscribed.is_set, 15, "the recorder has subscribed")
         apps, workers = self._counts
@@ -76,10 +78,13 @@ class Lab:
 
     def _supervise(self, command: str, n: int, faults) -> Supervisor:
         role = "app" if command == "app" else "worker"
-        url = {name: self.proxies[f"{role}-{name}"].port for name in ("rabbit", "redis") if f"{role}-{name}" in self.proxies}
         settings = {"EVENT_TRANSPORT": "rabbitmq", **self.names.environment(), **self.settings}
-        settings.setdefault("RABBITMQ_URL", _with_port(self.rabbit.url, self.rabbit.port, url.get("rabbit")))
-        settings.setdefault("REDIS_URL", _with_port(self.redis.url, self.redis.port, url.get("redis")))
+        for name, option in (("rabbit", "RABBITMQ"), ("redis", "REDIS")):
+            url, port = self._broker_address(name)
+            relay = self.proxies.get(f"{role}-{name}")
+            settings.setdefault(f"{option}_URL", url.replace(f":{port}/", f":{relay.port}/") if relay else url)
+            if name in self._tls:
+                settings[f"{option}_CA_FILE"] = self.brokers.ca_file
         label = f"{command}{n}"
 
         def told(event, process, code):
@@ -88,11 +93,23 @@ class Lab:
                     self._pids[label] = process.pid
                 else:
                     self._pids.pop(label, None)
-            self.processes_file.write("proc", type=event, proc=label, pid=process.pid, code=code)
+            law = {"retry": retry_law(settings)} if event == "start" and command == "worker" else {}
+            self.processes_file.write("proc", type=event, proc=label, pid=process.pid, code=code, **law)
         supervisor = Supervisor(command, self.folder / label, settings, faults=faults, deaths_max=DEATHS_MAX,
                                 environment=self.environment, faults_always=self._always, told=told)
-        supervisor.label = label
+        supervisor.label, supervisor.settings = label, settings
         return supervisor
+
+    def _broker_address(self, name: str) -> tuple:
+        """(URL, port) of `rabbit` or `redis`, as the run speaks to it."""
+        broker = self.rabbit if name == "rabbit" else self.redis
+        return (broker.tls_url, broker.tls_port) if name in self._tls else (broker.url, broker.port)
+
+    def change(self, **settings) -> None:
+        """Other settings for whatever process is started from now on."""
+        self.settings.update(settings)
+        for process in self.apps + self.workers:
+            process.settings.update(settings)
 
     @staticmethod
     def is_ready(process) -> bool:
@@ -139,10 +156,11 @@ class Lab:
 
     def write_lines_and_counters(self, writer) -> None:
         for process in self.apps + self.workers:
-            for line in process.log():
-                if line.get("event") in KEPT_LINES:
-                    fields = {name: value for name, value in line.items() if name not in ("time", "level", "op", "t")}
-                    writer.write("line", proc=process.label, wall=_wall(line["time"]), level=line.get("level"), **fields)
+            for one in process.all:
+                for line in one.log():
+                    if line.get("event") in KEPT_LINES:
+                        fields = {name: value for name, value in line.items() if name not in ("time", "level", "op", "t", "pid")}
+                        writer.write("line", proc=process.label, pid=one.pid, wall=_wall(line["time"]), level=line.get("level"), **fields)
         for process in self.apps + self.workers:
             try:
                 if process in self.apps:
@@ -196,8 +214,10 @@ class Lab:
         self.nemesis_file.close()
 
 
-def _with_port(url: str, port: int, other) -> str:
-    return url.replace(f":{port}/", f":{other}/") if other else url
+def retry_law(settings: dict) -> dict:
+    """What the checker has to know of a process's settings to judge its retries."""
+    return {"retry_delay_ms": int(settings["RABBITMQ_RETRY_DELAY_MS"]), "retry_max_delay_ms": int(settings["RABBITMQ_RETRY_MAX_DELAY_MS"]),
+            "max_retries": int(settings["RABBITMQ_MAX_RETRIES"])}
 
 
 def _wall(text: str) -> float:

@@ -4,7 +4,7 @@ from history import History, content_hash
 from model import ACCEPTED, REJECTED, SECOND
 
 SETTINGS = {"retry_delay_ms": 200, "retry_max_delay_ms": 5000, "max_retries": 3, "publish_timeout_ms": 5000, "shutdown_grace_seconds": 10,
-            "rss_bytes_max": 512 << 20, "fresh_seconds": 15, "probe_seconds": 10}
+            "rss_bytes_max": 512 << 20, "fresh_seconds": 15, "probe_seconds": 10, "reconnect_initial_ms": 1500}
 BOARDS = ("a", "b")
 
 
@@ -147,4 +147,26 @@ def replaced() -> History:
     return made.finish()
 
 
-SOUND = {"plain": plain, "unnumbered": lambda: plain(numbered=False), "failing": failing, "replaced": replaced}
+def leaving() -> History:
+    """An app with forty readers goes away in the middle; they come back one after the other."""
+    made = Made()
+    for n in range(6):
+        made.message(BOARDS[n % 2])
+    made.fault()
+    made.message("crowd")
+    told = made.add("proc", type="signal", proc="app0", pid=10, number=15)["t"]
+    made.add("unready", proc="app0")
+    made.message("crowd")
+    made.t += 8 * SECOND
+    made.add("proc", type="exit", proc="app0", pid=10, code=0)
+    made.add("proc", type="start", proc="app0", pid=10, code=None)
+    made.message("crowd")
+    keys = [record["key"] for record in made.history.records if record["op"] == "log" and record["board"] == "crowd" and record["via"] == "stream"]
+    for n in range(40):
+        closed = told + SECOND + n * SECOND // 20
+        made.history.records.append({"t": SECOND, "op": "crowd", "n": n, "told": closed - 1000, "hint_ms": 800 + 30 * n, "closed": closed, "code": 1001,
+                                     "back": closed + 2 * SECOND, "events": list(keys)})
+    return made.finish()
+
+
+SOUND = {"plain": plain, "unnumbered": lambda: plain(numbered=False), "failing": failing, "replaced": replaced, "leaving": leaving}

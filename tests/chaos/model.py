@@ -65,6 +65,7 @@ class Model:
         self.dead_keys = {entry["key"] for entry in self.dead if entry.get("key")}
         self.claims = {record["key"] for record in self.by_op["claim"]}
         self.lines = self.by_op["line"]
+        self._laws = {(record["proc"], record["pid"]): record["retry"] for record in self.by_op["proc"] if "retry" in record}
         self.numbered = any("pos" in record for record in self.by_op["log"]) or any("pos" in record for record in self.by_op["recv"])
         self.epochs = []  # In the order in which they appeared.
         self.log = self._log()
@@ -127,7 +128,8 @@ class Model:
             if record["op"] == "sub.close":
                 reader.closed = record["why"] != "stopped"  # By the run itself, after everything was read: then all was due to it.
             elif record["op"] in ("recv", "gap", "resync", "sub.live"):
-                reader.steps[record["board"]].append(record)
+                for board in reader.boards if record["board"] is None else (record["board"],):
+                    reader.steps[board].append(record)
         return readers
 
     def _faults(self) -> dict:
@@ -142,6 +144,14 @@ class Model:
     def expects(self, word: str) -> bool:
         """Whether the run was made to show this (`retries`, `dead_letters`, …) or allows it (`redis_lost`, `failover`, `gaps`)."""
         return word in self.meta.get("expects", ())
+
+    def retry_law(self, line) -> dict:
+        """The settings of retries of the process that wrote the line; the run's own, unless that process was given others."""
+        return self._laws.get((line.get("proc"), line.get("pid")), self.meta["settings"])
+
+    def retries_max(self) -> set:
+        """What a process of this run took for the most retries."""
+        return {law["max_retries"] for law in (self.meta["settings"], *self._laws.values())}
 
     def kills(self, role: str) -> int:
         """How often a process of that role (app, worker) died by a signal that nobody can answer."""

@@ -2,8 +2,8 @@
 """Histories that a faulty boardbus, or a faulty network, would have left: a checker that passes one of them is worth nothing (I20).
 
 A mutant takes the records of a sound run and returns those of the same run with one bug in it, or None when this run cannot show the
-bug (no retries in it, say). `caught_by` are the invariants of which at least one must fail. The mutants themselves are in mutants_bus.py and
-mutants_readers.py.
+bug (no retries in it, say). `caught_by` are the invariants of which at least one must fail. The mutants themselves are in mutants_bus.py,
+mutants_readers.py and mutants_crowd.py.
 """
 import copy
 import random

@@ -44,6 +44,9 @@ class PostWay:
         except TimeoutError:
             self.close()
             return Answer("unknown", "no answer")
+        except ConnectionRefusedError:
+            self.close()
+            return Answer("unknown", "refused")
         except (Ended, OSError):
             self.close()
             return Answer("unknown", "cut")
@@ -100,6 +103,9 @@ class SocketWay:
         except TimeoutError:
             self.close()
             return Answer("unknown", "no answer")
+        except ConnectionRefusedError:
+            self.close()
+            return Answer("unknown", "refused")
         except (Ended, Closed, OSError):
             self.close()
             return Answer("unknown", "cut")
@@ -112,14 +118,16 @@ class SocketWay:
 
 
 class Publisher(threading.Thread):
-    """Sends at most `rate` messages a second until told to stop. `expect_of(n)` may make message n of a board one that must fail."""
+    """Sends at most `rate` messages a second until told to stop. `expect_of(n)` may make message n of a board one that must fail; `padding` is
+    the number of bytes by which each grows."""
 
-    def __init__(self, name: str, way, writer, boards, *, rate: float, seed: int, count_max: int = 10**9, expect_of=None, patient=True):
+    def __init__(self, name: str, way, writer, boards, *, rate: float, seed: int, count_max: int = 10**9, expect_of=None, patient=True,
+                 padding: int = 0):
         super().__init__(name=f"publisher-{name}", daemon=True)
         self.label, self._way, self._writer, self._boards = name, way, writer, list(boards)
         self._period, self._random, self._count_max = 1 / rate, random.Random(seed), count_max
         self._expect_of = expect_of or (lambda n: ("deliver", "move"))
-        self._patient = patient
+        self._patient, self._padding = patient, padding
         self._stopping = threading.Event()
         self.sent = 0
 
@@ -141,7 +149,7 @@ class Publisher(threading.Thread):
     def publish(self, board: str, n: int, expect="deliver", action="move", probe=False) -> tuple:
         """One message to its end: (the result of its last attempt, its key)."""
         key = f"{self.label}-{board}-{n}-{self._random.getrandbits(32):08x}"
-        payload = {"n": n, "text": "x" * self._random.randrange(8, 200), "π": self._random.random()}
+        payload = {"n": n, "text": "x" * (self._padding + self._random.randrange(8, 200)), "π": self._random.random()}
         message = {"action": action, "user": self.label, "payload": payload, "correlation_id": key}
         told = {"pub": self.label, "board": board, "n": n, "key": key, "via": self._way.name}
         self.sent += 1

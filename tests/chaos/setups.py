@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run stands on: one RabbitMQ and one Redis; three RabbitMQ nodes; three Redis with three sentinels. All on loopback, all ours.
+"""What a run stands on: one RabbitMQ and one Redis; the same with a small disk; three RabbitMQ nodes; three Redis with three sentinels. All on
+loopback, all ours.
 
 Each setup looks like the harness's Brokers to a run: `rabbitmq`, `redis`, `restore()`, `end()`.
 """
+import errno
 import shutil
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +30,48 @@ class Single(Brokers):
     def __init__(self, folder: Path):
         super().__init__(folder)
         self.redis = AppendOnlyRedis(folder / "redis-data", self.tls)
+
+
+class SmallDiskRedis(Redis):
+    """Its data are on a file system of 64 MiB of its own, in a mount namespace that nobody else sees and that ends with it, its data
+    included: not for runs that kill it."""
+    MOUNT = ("unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=64m none "$0" && exec "$@"')
+
+    def __init__(self, folder: Path, tls: Path):
+        # With `always` Redis ends itself when it cannot write.
+        super().__init__(folder, tls, ("--appendfsync", "everysec", "--dir", folder / "disk"))
+        self._disk = folder / "disk"
+        self._disk.mkdir()
+
+    def command(self) -> list:
+        return [*self.MOUNT, self._disk, *super().command()]
+
+    def _filler(self) -> Path:
+        return Path(f"/proc/{self._child.pid}/root{self._disk}/filler")
+
+    def fill_disk(self) -> None:
+        with open(self._filler(), "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+    def empty_disk(self) -> None:
+        self._filler().unlink()
+
+
+class SmallDisk(Brokers):
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.redis = SmallDiskRedis(folder / "redis-data", self.tls)
+
+
+def can_mount() -> bool:
+    """Whether this user may have a mount namespace with a file system of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run([*SmallDiskRedis.MOUNT, folder, "true"], capture_output=True).returncode == 0
 
 
 class RabbitCluster:
@@ -207,4 +253,4 @@ class Sentinel:
         self.rabbitmq.end()
 
 
-SETUPS = {"single": Single, "cluster": Cluster, "sentinel": Sentinel}
+SETUPS = {"single": Single, "small-disk": SmallDisk, "cluster": Cluster, "sentinel": Sentinel}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that read, come back whenever their connection ends, and write down every event and frame.
 
-They come back with the cursor of their last event (`?since=`, `Last-Event-ID`) when the server goes on there. When it does not, they come
-back without one, which the history shows as an opening without `since`: what happened meanwhile is then nobody's promise.
+They come back with the cursor of their last event, or of the place where they began (`?since=`, `Last-Event-ID`), when the server goes on
+there. When it does not, they come back without one, which the history shows as an opening without `since`: what happened meanwhile is then
+nobody's promise.
 """
 import json
 import random
@@ -102,13 +103,16 @@ class Subscriber(threading.Thread):
             self.received.add(value.get("correlation_id"))
             self._cursor = value.get("cursor") if self._resume else None
         elif kind == "gap":
-            self._writer.write("gap", sub=self.label, board=value["board"], first=value["from_seq"], last=value["to_seq"])
+            unit = "seq" if value["board"] is not None else "pos"  # A stream of several boards speaks of positions, and of all its boards.
+            self._writer.write("gap", sub=self.label, board=value["board"], unit=unit, first=value[f"from_{unit}"], last=value[f"to_{unit}"])
         elif kind == "resync":
-            self._writer.write("resync", sub=self.label, board=value["board"], epoch=value["epoch"], seq=value["seq"])
+            self._writer.write("resync", sub=self.label, board=value["board"], epoch=value["epoch"], seq=value.get("seq"))
             self._cursor = None  # It belongs to a history that is gone.
         elif kind == "subscribed":
             self._writer.write("sub.live", sub=self.label, board=value["board"], epoch=value.get("epoch"), seq=value.get("seq"),
                                recovered=bool(value.get("recovered")))
+            if self._resume and self._cursor is None:
+                self._cursor = value.get("cursor")
         elif kind == "status":
             self._writer.write("status", sub=self.label, live=value.get("live"))
         elif kind == "error":

@@ -8,6 +8,7 @@ import checker
 import history
 import mutants
 import mutants_bus  # noqa: F401
+import mutants_crowd  # noqa: F401
 import mutants_readers  # noqa: F401
 from finding import FAIL, NOT_APPLICABLE, PASS, UNKNOWN
 from made_histories import BOARDS, SOUND, Made, plain
@@ -121,6 +122,22 @@ def test_a_reader_with_a_cursor_is_owed_everything():
     assert got["I7"].verdict == got["I8"].verdict == FAIL
 
 
+def test_behind_a_cursor_the_end_of_the_board_excuses_nothing():
+    def made(since):
+        run = Made()
+        run.fault()
+        for n in range(5):
+            run.message("a")
+        run.add("sub.close", sub="ws-a", why="Ended")
+        run.attempt("missed", "a", 80)
+        run.commit("missed", "a", 80, skip=("ws-a",))
+        run.open("ws-a", since=since)
+        run.add("sub.live", sub="ws-a", board="a", epoch="e1", seq=6, recovered=False)
+        run.message("a")
+        return findings(run)["I7"].verdict
+    assert made(None) == PASS and made("e1.5") == FAIL
+
+
 def test_a_gap_frame_excuses_exactly_what_it_names():
     def made(last):
         run = Made(expects=("gaps",))
@@ -135,6 +152,24 @@ def test_a_gap_frame_excuses_exactly_what_it_names():
         return findings(run)
     assert made(7)["I8"].verdict == made(7)["I7"].verdict == PASS
     assert made(6)["I8"].verdict == made(6)["I7"].verdict == FAIL
+
+
+def test_a_gap_of_positions_speaks_of_all_boards_of_its_reader():
+    def made(last):
+        run = Made(expects=("gaps",))
+        run.fault()
+        for n in range(6):
+            run.message(BOARDS[n % 2])
+        for n, board in ((80, "a"), (81, "b")):
+            run.attempt(f"k{n}", board, n)
+            run.commit(f"k{n}", board, n, skip=("sse",))
+        run.add("gap", sub="sse", board=None, unit="pos", first=7, last=last)
+        for n in range(4):
+            run.message(BOARDS[n % 2])
+        return findings(run)
+    assert made(8)["I8"].verdict == made(8)["I7"].verdict == PASS
+    assert made(7)["I8"].verdict == FAIL, "it does not name the second one"
+    assert made(9)["I7"].verdict == FAIL, "it names one that comes all the same"
 
 
 def test_a_rolled_back_event_needs_a_resync_before_the_next():
@@ -176,6 +211,32 @@ def test_two_fates_are_counted_when_a_worker_was_killed():
     assert finding.verdict == PASS and "1 with both fates" in finding.text
 
 
+def test_retries_are_judged_by_the_settings_of_the_process_that_charged():
+    def finding(pid):
+        made = Made(expects=("retries",))
+        made.fault()
+        made.message("a", expect="flaky")
+        for n in range(5):
+            made.message("a")
+        made.add("proc", type="start", proc="worker0", pid=12, code=None, retry={"retry_delay_ms": 1000, "retry_max_delay_ms": 5000, "max_retries": 4})
+        made.add("line", event="retry", event_id="id-k1", board_id="a", attempts=1, wall=1000.0, delay_ms=1010, proc="worker0", pid=pid)
+        return findings(made)["I12"]
+    assert finding(12).verdict == PASS, finding(12)
+    assert finding(11).verdict == FAIL
+
+
+def test_a_crowd_that_is_closed_at_once_or_without_a_word_is_no_orderly_leave():
+    def finding(change):
+        made = SOUND["leaving"]()
+        change([record for record in made.records if record["op"] == "crowd"])
+        return verdict_of(made).findings["I21"]
+    assert finding(lambda crowd: None).verdict == PASS
+    assert finding(lambda crowd: crowd[3].update(code=1006)).verdict == FAIL
+    assert finding(lambda crowd: crowd[3].update(hint_ms=5000)).verdict == FAIL
+    assert finding(lambda crowd: crowd[3].update(closed=None)).verdict == FAIL
+    assert finding(lambda crowd: crowd[3]["events"].reverse()).verdict == FAIL
+
+
 def test_an_acceptance_in_an_alarm_is_a_lie():
     made = Made()
     made.history.meta["faults"] = ["rabbit.memory-alarm"]
@@ -194,6 +255,12 @@ def test_too_few_messages_are_no_proof():
     made.meta["accepted_min"] = 1000
     verdict = verdict_of(made)
     assert verdict.findings["I0"].verdict == verdict.verdict == UNKNOWN
+
+
+def test_a_run_that_was_to_show_a_gap_proves_nothing_without_one():
+    made = plain()
+    made.meta["shows"] = ["gap"]
+    assert verdict_of(made).findings["I0"].verdict == UNKNOWN
 
 
 def test_a_fault_point_that_was_not_met_is_no_proof():

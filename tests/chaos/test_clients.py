@@ -8,12 +8,14 @@ import threading
 import time
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import redis
 
 import history
-from harness.clients import Wire
+from crowd import Crowd, take_frame
+from harness.clients import Ended, Wire
 from harness.timing import Deadline
-from harness.websocket import TEXT, encode_frame
+from harness.websocket import CLOSE, TEXT, encode_frame
 from publisher import PostWay, Publisher, SocketWay
 from recorder import Recorder
 from subscriber import Subscriber
@@ -100,6 +102,7 @@ def test_a_reader_comes_back_with_its_cursor_and_writes_down_what_the_server_say
     def second(peer):
         peer.upgrade()
         peer.send({"kind": "gap", "board": "b", "from_seq": 3, "to_seq": 4})
+        peer.send({"kind": "gap", "board": None, "from_pos": 3, "to_pos": 4})
         peer.send(placed(5))
         peer.send({"kind": "resync", "board": "b", "epoch": "f", "seq": 7})
         time.sleep(0.1)
@@ -118,7 +121,7 @@ def test_a_reader_comes_back_with_its_cursor_and_writes_down_what_the_server_say
     since = [parse_qs(urlsplit(path).query).get("since") for path in server.paths]
     assert since == [None, ["e.2.2.0badcafe"], None], "after a resync the old cursor means nothing"
     told = [(r["op"], r.get("key") or r.get("first") or r.get("seq")) for r in records(tmp_path) if not r["op"].startswith("sub.")]
-    assert told == [("recv", "k1"), ("recv", "k2"), ("gap", 3), ("recv", "k5"), ("resync", 7), ("recv", "k9")]
+    assert told == [("recv", "k1"), ("recv", "k2"), ("gap", 3), ("gap", 3), ("recv", "k5"), ("resync", 7), ("recv", "k9")]
     assert [r["op"] for r in records(tmp_path)].count("sub.open") == 3
 
 
@@ -166,6 +169,37 @@ def test_a_cut_connection_leaves_the_outcome_unknown_and_the_message_is_sent_aga
     assert result == "accepted"
     until(lambda: seen == [key])  # The script's thread says so after it has answered.
     assert answers(tmp_path) == [(1, "unknown", "cut"), (2, "accepted", "202")]
+
+
+def test_a_reader_of_a_crowd_comes_back_when_and_where_it_is_told(tmp_path):
+    def leaving(peer):
+        peer.upgrade()
+        peer.send(placed(1))
+        peer.send({"kind": "going_away", "reconnect_in_ms": 150})
+        peer.wire.send(encode_frame(CLOSE, (1001).to_bytes(2, "big") + b"bye", mask=False))
+
+    def next_one(peer):
+        peer.upgrade()
+        peer.send(placed(2))
+        with pytest.raises(Ended):  # It stays until its own end.
+            peer.wire.take(1, Deadline())
+    one, other = Script(leaving), Script(next_one)
+    crowd = Crowd(1, tmp_path, [one.port, other.port])
+    until(lambda: {"open", "heard", "back"} <= crowd.said)
+    time.sleep(0.2)  # Its second event is read and written down.
+    crowd.end()
+    (reader,) = records(tmp_path)
+    assert parse_qs(urlsplit(other.paths[0]).query)["since"] == ["e.1.1.0badcafe"]
+    assert (reader["events"], reader["code"], reader["hint_ms"]) == (["k1", "k2"], 1001, 150)
+    assert reader["t"] <= reader["told"] <= reader["closed"] <= reader["back"] - 150_000_000
+
+
+def test_frames_of_any_length_are_taken_whole():
+    for size in (0, 125, 126, 65535, 65536):
+        frame = encode_frame(TEXT, b"x" * size, mask=False)
+        assert all(take_frame(bytearray(frame[:cut])) is None for cut in {0, 1, 2, 3, 5, 9, len(frame) - 1} if cut < len(frame))
+        buffer = bytearray(frame + b"rest")
+        assert take_frame(buffer) == (TEXT, b"x" * size) and buffer == b"rest"
 
 
 class FakeLog:

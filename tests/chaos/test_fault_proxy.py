@@ -190,6 +190,34 @@ def test_a_cut_in_the_answer_leaves_the_request_whole(proxy, echo):
     assert echo.got == b"commit"
 
 
+def test_behind_a_narrow_relay_a_stall_is_felt_at_once():
+    def swallowed(narrow) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        relay = FaultProxy(listener.getsockname()[1])
+        relay.narrow = narrow
+        with connect(relay), listener.accept()[0] as server:
+            relay.apply("stall", DOWN)
+            server.setblocking(False)
+            size = 0
+            try:
+                while size < 64 << 20:
+                    size += server.send(bytes(65536))
+                    time.sleep(0.001)  # For what the other end takes off.
+            except BlockingIOError:
+                pass
+        relay.end()
+        listener.close()
+        return size
+    assert swallowed(True) < 600_000 < swallowed(False)
+
+
+def test_the_ports_that_the_server_sees_are_those_of_the_marked_connections(proxy, echo):
+    one, other = connect(proxy), connect(proxy)
+    ask(one, b"SUBSCRIBE c")
+    ask(other, b"PING")
+    assert len(proxy.server_side_ports()) == 2 and len(proxy.server_side_ports(b"SUBSCRIBE")) == 1
+
+
 def test_a_half_close_leaves_the_other_direction_open(proxy, echo):
     sock = connect(proxy)
     ask(sock, b"a")

@@ -18,7 +18,8 @@ import aftermath
 import checker
 import history
 import nemesis
-from lab import SETTINGS, Lab
+from crowd import BOARD, Crowd
+from lab import SETTINGS, Lab, retry_law
 from publisher import PostWay, Publisher, SocketWay
 from subscriber import Subscriber
 
@@ -26,20 +27,22 @@ PROBES = 3  # Per board.
 
 
 class Plan:
-    """What a run is to be. `steps`: (seconds of load before, fault, seconds of it), one after the other. `expects`: words for the checker."""
+    """What a run is to be. `steps`: (seconds of load before, fault, seconds of it), one after the other. `expects`: words for
+    the checker; `shows`: the frames (gap, resync) without which the run would prove nothing."""
 
     def __init__(self, name: str, *, steps=(), rate=120, publishers=4, boards=3, lead=1.5, tail=1.5, links=(), settings=None, apps=1, workers=1,
                  expects=(), needs=(), setup="single", accepted_min=100, faults=None, faults_always=False, app_faults=None, supervised_deaths=None,
                  expect_of=None, environment=None, fresh_seconds=15, drain_seconds=60, count_max=10**9, extra=None, readers_may_miss=None,
-                 what="", slow_reader=False, sac=True, before=None):
+                 what="", slow_reader=False, sac=True, before=None, tls=(), padding=0, crowd=0, shows=()):
         self.name, self.steps, self.what = name, list(steps), what
         self.rate, self.publishers, self.boards, self.lead, self.tail = rate, publishers, boards, lead, tail
         self.lab = {"links": links, "settings": settings, "apps": apps, "workers": workers, "faults": faults, "faults_always": faults_always,
-                    "app_faults": app_faults, "environment": environment}
+                    "app_faults": app_faults, "environment": environment, "tls": tls}
         self.expects, self.needs, self.setup, self.accepted_min = set(expects), set(needs), setup, accepted_min
         self.expect_of, self.fresh_seconds, self.drain_seconds, self.count_max = expect_of, fresh_seconds, drain_seconds, count_max
         self.deaths, self.extra, self.readers_may_miss = supervised_deaths or {}, extra, readers_may_miss
         self.slow_reader, self.sac, self.before = slow_reader, sac, before
+        self.padding, self.crowd, self.shows = padding, crowd, list(shows)
 
 
 class Trial:
@@ -50,7 +53,7 @@ class Trial:
         shutil.rmtree(folder, ignore_errors=True)  # The last run of this seed and name.
         folder.mkdir(parents=True)
         self.lab = Lab(brokers, folder, **plan.lab)
-        self.publishers, self.subscribers = [], []
+        self.publishers, self.subscribers, self.crowd = [], [], None
         self.writer = history.Writer(folder, "clients")
         self.problems = []
         self._accepted, self._paused = set(), threading.Event()
@@ -87,12 +90,11 @@ class Trial:
         self.boards = [f"b{n}" for n in range(plan.boards)]
         history.write_meta(self.folder, {
             "name": plan.name, "seed": self.seed, "what": plan.what, "accepted_min": plan.accepted_min, "expects": sorted(plan.expects),
-            "faults": sorted({name for _, names, _ in plan.steps for name in names.split("+")}), "deaths": plan.deaths,
+            "faults": sorted({name for _, names, _ in plan.steps for name in names.split("+")}), "deaths": plan.deaths, "shows": plan.shows,
             "single_active_consumer": plan.sac, "server_can": sorted(self.can),
             "slow_readers": ["slow"] if plan.slow_reader else [], "readers_may_miss": plan.readers_may_miss,
-            "settings": {"retry_delay_ms": int(settings["RABBITMQ_RETRY_DELAY_MS"]),
-                         "retry_max_delay_ms": int(settings["RABBITMQ_RETRY_MAX_DELAY_MS"]), "max_retries": int(settings["RABBITMQ_MAX_RETRIES"]),
-                         "publish_timeout_ms": int(settings["PUBLISH_TIMEOUT_MS"]), "retry_slack_seconds": 5 * SCALE,
+            "settings": {**retry_law(settings), "publish_timeout_ms": int(settings["PUBLISH_TIMEOUT_MS"]), "retry_slack_seconds": 5 * SCALE,
+                         "reconnect_initial_ms": int(1000 * float(settings["RECONNECT_INITIAL_DELAY_SECONDS"])),
                          "answer_slack_seconds": 3 * SCALE, "shutdown_grace_seconds": int(settings["SHUTDOWN_GRACE_SECONDS"]),
                          "rss_bytes_max": 512 << 20, "fresh_seconds": plan.fresh_seconds * SCALE, "probe_seconds": 10 * SCALE}})
 
@@ -115,7 +117,10 @@ class Trial:
         for n in range(plan.publishers):
             self.publishers.append(_Told(self._accepted, self._paused, f"p{n}", self._way(n), self.writer, self.boards,
                                          rate=plan.rate / plan.publishers, seed=self.random.getrandbits(32), expect_of=plan.expect_of,
-                                         count_max=plan.count_max))
+                                         count_max=plan.count_max, padding=plan.padding))
+        if plan.crowd:
+            self.crowd = Crowd(plan.crowd, self.folder, [app.port for app in self.lab.apps])
+            wait_until(lambda: "open" in self.crowd.said, 120, "the crowd is there")
         self.lab.phase("load")
         for publisher in self.publishers:
             publisher.start()
@@ -198,6 +203,8 @@ class Trial:
         writer.close()
 
     def _end_clients(self) -> None:
+        if self.crowd is not None:
+            self.crowd.end()
         for client in self.publishers + self.subscribers:
             client.stop()
         for client in self.publishers + self.subscribers:
@@ -220,11 +227,15 @@ class Trial:
         """Keys that are to be committed."""
         return set(self._accepted)
 
-    def send_one(self) -> str:
-        """One message of a sender of its own, in the midst of silence; its key."""
-        lone = _Told(self._accepted, threading.Event(), "lone", self._way(0), self.writer, self.boards[:1], rate=1, seed=self.random.getrandbits(32))
-        lone.publish(self.boards[0], self.random.getrandbits(30))
+    def send_one(self, board: str = None) -> str:
+        """One message of a sender of its own, also in the midst of silence; its key."""
+        board = board or self.boards[0]
+        lone = _Told(self._accepted, threading.Event(), "lone", self._way(0), self.writer, [board], rate=1, seed=self.random.getrandbits(32))
+        lone.publish(board, self.random.getrandbits(30))
         return lone.last_key
+
+    def send_to_crowd(self) -> str:
+        return self.send_one(BOARD)
 
 
 class _Told(Publisher):

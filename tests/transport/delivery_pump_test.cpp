@@ -79,7 +79,13 @@ struct FakeSource final : board::DeliverySource {
             sink->on_source_reset();
         }
     }
-    void settle(std::uint64_t tag, Verdict verdict) override { settled.emplace_back(tag, std::move(verdict)); }
+    void settle(std::uint64_t tag, Verdict verdict) override {
+        const bool copied = verdict.kind != Verdict::Kind::ack && !slow;
+        settled.emplace_back(tag, std::move(verdict));
+        if (copied) {
+            sink->on_copied(tag);
+        }
+    }
 
     std::vector<std::uint64_t> settled_tags() const {
         std::vector<std::uint64_t> tags;
@@ -93,7 +99,7 @@ struct FakeSource final : board::DeliverySource {
     std::vector<std::pair<std::uint64_t, Verdict>> settled;
     int starts = 0;
     int releases = 0;
-    bool slow = false;  // Takes its time to give things back.
+    bool slow = false;  // Takes its time to give things back, and for copies.
 };
 
 board::Delivery delivery(std::uint64_t tag, const std::string& board, std::int64_t retries = 0) {
@@ -270,6 +276,38 @@ TEST_F(PumpTest, BuriesWhatKilledThreeWorkersWithoutReadingIt) {
     EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b2", "b3")));
     EXPECT_EQ(source.settled[0].second.reason, "crash_loop");
     EXPECT_EQ(source.settled[0].second.event_id, "event-1");
+}
+
+TEST_F(PumpTest, BeginsTheNextSuspectOnlyWhenTheDeadLetterOfTheLastOneIsSafe) {
+    start();
+    source.slow = true;
+    bus.attempts["event-1"] = 2;
+    auto suspects = three();
+    suspects[0].redelivered = suspects[1].redelivered = true;
+
+    pump.on_deliveries(std::move(suspects));
+    ASSERT_THAT(source.settled_tags(), ElementsAre(1));
+    pump.on_copied(7);  // Another one's.
+    EXPECT_THAT(bus.batches, IsEmpty()) << "to die of it now would leave the first dead letter twice";
+    pump.on_copied(1);
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b2"), ElementsAre("b3")));
+}
+
+TEST_F(PumpTest, DoesNotWaitForADeadLetterWhoseOriginalWentBack) {
+    start();
+    source.slow = true;
+    bus.attempts["event-1"] = 2;
+    auto suspect = delivery(1, "b1");
+    suspect.redelivered = true;
+    pump.on_deliveries({suspect});
+
+    pump.on_source_reset();
+    suspect = delivery(2, "b2");
+    suspect.redelivered = true;
+    pump.on_deliveries({suspect});
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b2")));
 }
 
 TEST_F(PumpTest, ForgetsTheCountOfASuspectThatGoesBackToItsQueueWithoutACrash) {

@@ -40,6 +40,7 @@ struct Taker final : board::DeliverySink {
     void on_deliveries(std::vector<board::Delivery> deliveries) override {
         std::ranges::move(deliveries, std::back_inserter(taken));
     }
+    void on_copied(std::uint64_t tag) override { copied.push_back(tag); }
     void on_source_reset() override { ++resets; }
 
     std::vector<std::string> bodies() const {
@@ -51,6 +52,7 @@ struct Taker final : board::DeliverySink {
     }
 
     std::vector<board::Delivery> taken;
+    std::vector<std::uint64_t> copied;
     int resets = 0;
 };
 
@@ -201,6 +203,7 @@ TEST_F(MemoryQueueTest, KeepsDeadLettersUpToItsBound) {
     }
 
     EXPECT_EQ(queue.dead_letters(), 2U);
+    EXPECT_EQ(taker.copied.size(), 3U);
     EXPECT_TRUE(queue.idle());
 }
 

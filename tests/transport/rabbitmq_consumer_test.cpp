@@ -22,9 +22,11 @@ class Taker final : public board::DeliverySink {
             got.push_back(std::move(delivery));
         }
     }
+    void on_copied(std::uint64_t tag) override { copied.push_back(tag); }
     void on_source_reset() override { ++resets; }
 
     std::vector<board::Delivery> got;
+    std::vector<std::uint64_t> copied;
     int batches = 0;
     int resets = 0;
 };
@@ -133,8 +135,10 @@ TEST_F(LiveRabbitConsumer, HandsOutAndRetriesWhatHasHeadersTooDeepToRead) {
     ASSERT_TRUE(got(1));
 
     consumer.settle(taker.got[0].tag, retry(1, 50ms));
+    EXPECT_TRUE(taker.copied.empty()) << "nobody has confirmed it yet";
 
     ASSERT_TRUE(got(2));
+    EXPECT_EQ(taker.copied, std::vector{taker.got[0].tag});
     EXPECT_EQ(taker.got[1].message_id, "e-1");
     EXPECT_EQ(taker.got[1].retry_count, 1);
     EXPECT_EQ(taker.resets, 0);

@@ -59,6 +59,27 @@ class LiveHistory : public LiveRedis {
         EXPECT_THAT(commit(std::move(batch)), testing::Each(Status::fresh));
     }
 
+    /// 40 large events of board b, and no room for another.
+    void fill_memory() {
+        for (int i = 0; i < 40; ++i) {
+            auto big = request("big" + std::to_string(i));
+            big.activity.insert(1, "\"payload\":\"" + std::string(200'000, 'z') + "\",");
+            commit({big});
+        }
+        const std::string used = client_->call({"INFO", "memory"});
+        const std::size_t at = used.find("used_memory:") + 12;
+        client_->call({"CONFIG", "SET", "maxmemory", used.substr(at, used.find('\r', at) - at)});
+    }
+
+    void commit_with_room() {
+        std::vector<Status> statuses{Status::unavailable};
+        for (int i = 0; i < 20 && statuses[0] == Status::unavailable; ++i) {
+            statuses = commit({request("after")});
+            run_for(50ms);
+        }
+        EXPECT_THAT(statuses, ElementsAre(Status::fresh)) << details_;
+    }
+
     int next_ = 0;
 };
 
@@ -173,27 +194,28 @@ TEST_F(LiveHistory, OldEventsGoWhenOthersCome) {
 
 TEST_F(LiveHistory, WithTheHistoryFullMemoryMakesRoom) {
     bring_up();
-    auto big = request("big0");
-    for (int i = 0; i < 40; ++i) {
-        big = request("big" + std::to_string(i));
-        big.activity.insert(1, "\"payload\":\"" + std::string(200'000, 'z') + "\",");
-        commit({big});
-    }
-    const std::string used = client_->call({"INFO", "memory"});
-    const std::size_t at = used.find("used_memory:") + 12;
-    client_->call({"CONFIG", "SET", "maxmemory", used.substr(at, used.find('\r', at) - at)});
+    fill_memory();
 
-    std::vector<Status> statuses{Status::unavailable};
-    for (int i = 0; i < 20 && statuses[0] == Status::unavailable; ++i) {
-        statuses = commit({request("after")});
-        run_for(50ms);
-    }
+    commit_with_room();
 
-    EXPECT_THAT(statuses, ElementsAre(Status::fresh)) << details_;
     const auto page = after("b", 0, 1);
     EXPECT_LT(page.first, 41U);
     EXPECT_GT(page.first, 1U);
     EXPECT_EQ(page.last, 41U) << "the board goes on counting";
+}
+
+TEST_F(LiveHistory, WhatMakesRoomLeavesEachBoardItsNumber) {
+    bring_up();
+    add("quiet", 3);
+    fill_memory();
+    commit_with_room();
+    client_->call({"CONFIG", "SET", "maxmemory", "0"});
+    ASSERT_THAT(seqs(after("quiet", 0)), ElementsAre(3)) << "it was first to give way, less the newest";
+
+    add("b", 20);  // Now boards that nobody uses are looked for.
+    add("quiet", 1);
+
+    EXPECT_THAT(seqs(after("quiet", 0)), ElementsAre(3, 4));
 }
 
 TEST_F(LiveHistory, KeepsTheHistoryWhenSomebodyElseFillsTheMemory) {

@@ -44,13 +44,16 @@ struct Queue final : board::DeliverySource {
 
 struct Taker final : board::DeliverySink {
     void on_deliveries(std::vector<board::Delivery> deliveries) override { taken += deliveries.size(); }
+    void on_copied(std::uint64_t tag) override { copied.push_back(tag); }
     void on_source_reset() override { ++resets; }
     std::size_t taken = 0;
+    std::vector<std::uint64_t> copied;
     int resets = 0;
 };
 
 struct TraceKeeper final : board::DeliverySink {
     void on_deliveries(std::vector<board::Delivery> deliveries) override { traces.push_back(deliveries.at(0).trace); }
+    void on_copied(std::uint64_t) override {}
     void on_source_reset() override {}
     std::vector<std::optional<TraceContext>> traces;
 };
@@ -170,6 +173,9 @@ TEST_F(TracedSourceTest, ARetryAndADeadLetterAreErrorsWithoutTheMessagesWords) {
     EXPECT_THAT(both, HasSubstr(R"("status":{"code":2,"message":"retry"})"));
     EXPECT_THAT(both, HasSubstr(R"("status":{"code":2,"message":"invalid_payload"})"));
     EXPECT_THAT(both, Not(HasSubstr("secret")));
+
+    queue.sink->on_copied(2);
+    EXPECT_THAT(taker.copied, testing::ElementsAre(2));
 }
 
 TEST_F(TracedSourceTest, ANewTraceBeginsWithoutATraceparentAndNoneWhenNotSampled) {

@@ -167,12 +167,14 @@ class Redis:
         self._child = None
         folder.mkdir(parents=True)
 
+    def command(self) -> list:
+        return ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder, "--save", "", "--appendonly", "yes",
+                "--appendfsync", "always", "--daemonize", "no", "--tls-port", self.tls_port, "--tls-cert-file", self._tls / "server.pem",
+                "--tls-key-file", self._tls / "server.key", "--tls-ca-cert-file", self._tls / "ca.pem", "--tls-auth-clients", "no", *self._arguments]
+
     def begin(self) -> None:
-        self._child = Child(
-            ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder, "--save", "", "--appendonly", "yes",
-             "--appendfsync", "always", "--daemonize", "no", "--tls-port", self.tls_port, "--tls-cert-file", self._tls / "server.pem",
-             "--tls-key-file", self._tls / "server.key", "--tls-ca-cert-file", self._tls / "ca.pem", "--tls-auth-clients", "no", *self._arguments],
-            env=clean_environment(HOME=self.folder), cwd=self.folder, stdout=self.folder / "out", stderr=self.folder / "out")
+        self._child = Child(self.command(), env=clean_environment(HOME=self.folder), cwd=self.folder,
+                            stdout=self.folder / "out", stderr=self.folder / "out")
 
     def wait_ready(self) -> None:
         def up():
@@ -180,6 +182,10 @@ class Redis:
                 raise AssertionError(f"Redis ended: {(self.folder / 'out').read_text()[-2000:]}")
             return answers(self.port, b"PING\r\n", b"+PONG")
         wait_until(up, 20, "Redis answers")
+
+    def output(self) -> str:
+        """What it has logged."""
+        return (self.folder / "out").read_text(errors="replace")
 
     def client(self, db: int = 2):
         import redis
