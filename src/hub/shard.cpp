@@ -22,6 +22,10 @@ constexpr std::size_t kRunBytes = 64 * 1024;
 constexpr std::size_t kSpareBuffers = 16;
 constexpr std::size_t kSpareBytesMax = 2 * kRunBytes;
 
+bool is_stream(Form form) {
+    return form == Form::sse_chunked || form == Form::sse_plain;
+}
+
 }  // namespace
 
 Reader::~Reader() {
@@ -68,6 +72,10 @@ Group& Shard::place(Reader& reader, std::string_view board) {
     Group& group = *found->second;
     Membership* place = &reader.first_;
     if (place->group != nullptr) {
+        if (is_stream(reader.form_)) {
+            place->group->shared += place->next == nullptr ? 1 : 0;
+            ++group.shared;
+        }
         auto next = std::make_unique<Membership>();
         next->next = std::move(place->next);
         place->next = std::move(next);
@@ -77,6 +85,10 @@ Group& Shard::place(Reader& reader, std::string_view board) {
     place->index = static_cast<std::uint32_t>(group.members.size());
     group.members.push_back({.fd = reader.fd(), .slow = reader.outbox_ != nullptr, .reader = &reader});
     return group;
+}
+
+bool Shard::is_shared(const Reader& reader) {
+    return is_stream(reader.form_) && reader.first_.next != nullptr;
 }
 
 void Shard::leave(Reader& reader) {
@@ -119,6 +131,7 @@ void Shard::take_out(Reader& reader, const Membership& place) {
         }
         moved->index = place.index;
     }
+    group.shared -= is_shared(reader) ? 1 : 0;
     hub_.report_leave(*this, group.board, reader.form_);
     if (group.members.empty()) {
         drop_empty(group);
@@ -128,6 +141,9 @@ void Shard::take_out(Reader& reader, const Membership& place) {
 void Shard::drop_empty(Group& group) {
     if (group.dirty) {
         std::erase(dirty_, &group);
+    }
+    if (shared_run_ == &group) {
+        shared_run_ = nullptr;
     }
     Groups& groups = groups_[static_cast<std::size_t>(group.form)];
     groups.erase(groups.find(std::string_view(group.board)));
@@ -188,7 +204,15 @@ void Shard::on_epoch(const std::string& epoch) const {
     }
 }
 
+/// A stream has one cursor for all its boards: what a later event's cursor stands for must have been written before it. So of the boards
+/// that share a stream only one at a time has a run.
 void Shard::append(Group& group, std::string_view bytes, Instant arrived) {
+    if (group.shared > 0 && shared_run_ != &group) {
+        if (shared_run_ != nullptr && shared_run_->frames > 0) {
+            write_run(*shared_run_);
+        }
+        shared_run_ = &group;
+    }
     if (!group.dirty) {
         group.dirty = true;
         group.arrived = arrived;

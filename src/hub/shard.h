@@ -47,6 +47,7 @@ struct Group {
     Instant arrived;         ///< Of the first event in `pending`.
     Instant last_event;      ///< For heartbeats of quiet streams.
     bool dirty = false;
+    std::size_t shared = 0;  ///< Streams among the members that have other boards, too.
 };
 
 class Shard final : public TurnEnd {
@@ -69,7 +70,7 @@ class Shard final : public TurnEnd {
     /// Takes a reader off all its boards.
     void leave(Reader& reader);
 
-    /// Takes a reader off one of its boards. False when it is not on it.
+    /// Takes a reader off one of its boards; not a stream, whose boards are fixed. False when it is not on it.
     bool leave(Reader& reader, std::string_view board);
 
     /// Takes a batch of the hub: appends its events to the runs of the boards that have readers here.
@@ -117,6 +118,7 @@ class Shard final : public TurnEnd {
 
     Group& place(Reader& reader, std::string_view board);
     void take_out(Reader& reader, const Membership& place);
+    static bool is_shared(const Reader& reader);
     void append(Group& group, std::string_view bytes, Instant arrived);
     void write_run(Group& group);
     void write_slowly(Member& member, std::string_view bytes, ssize_t written, Run& shared);
@@ -142,6 +144,7 @@ class Shard final : public TurnEnd {
     telemetry::ReaderCounters uncounted_;  // Of Form::none: HTTP has its own metrics.
     std::array<Groups, kForms> groups_;    // Bound: a group lives while it has a member.
     std::vector<Group*> dirty_;            // Bound: the groups.
+    Group* shared_run_ = nullptr;          // The one group with shared streams that may have a run; see append().
     std::vector<std::string> spare_;       // Buffers of runs, empty. Bound: kSpareBuffers.
     std::vector<Reader*> troubled_;        // Bound: the readers, each at most once.
     Instant turn_ended_{};

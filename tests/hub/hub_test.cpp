@@ -146,6 +146,36 @@ TEST_F(HubTest, AReaderOfSeveralBoardsLeavesThemAll) {
     EXPECT_THAT(one->read(), HasSubstr("event: z"));
 }
 
+/// Its cursor is that of the last event: an older one behind it would be lost, or come twice, when it comes back.
+TEST_F(HubTest, AStreamOfSeveralBoardsGetsTheEventsOfATurnInTheirOrder) {
+    for (const Form form : {Form::sse_chunked, Form::sse_plain}) {
+        auto several = reader("c", form);
+        shard.join(*several, "b");
+        shard.join(*several, "d");
+        const auto one = reader("b", form);
+
+        show_all({activity("b", "<1>"), activity("c", "<2>"), activity("b", "<3>"), activity("d", "<4>"),
+                  activity("c", "<5>")});
+        turn();
+
+        const auto order_in = [](const std::string& text) {
+            std::string order;
+            for (std::size_t at = text.find("data: "); at != text.npos; at = text.find("data: ", at + 1)) {
+                order += text[text.find('<', at) + 1];
+            }
+            return order;
+        };
+        EXPECT_EQ(order_in(several->read()), "12345");
+        EXPECT_EQ(order_in(one->read()), "13");
+
+        several.reset();
+        show_all({activity("b", "<1>"), activity("d", "<2>"), activity("b", "<3>")});
+        turn();
+
+        EXPECT_EQ(order_in(one->read()), "13");
+    }
+}
+
 TEST_F(HubTest, AReaderLeavesOneOfItsBoardsWhicheverItIs) {
     for (const std::string gone : {"b", "c", "d"}) {
         const auto several = reader("b");
