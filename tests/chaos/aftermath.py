@@ -59,9 +59,13 @@ def write_depths(lab, writer, seconds: float) -> None:
 def write_dead_letters(lab, writer) -> None:
     import pika
     connection, channel = pika_channel(lab.brokers)
+    end = time.monotonic() + 120
     try:
         for _ in range(DEAD_LETTERS_MAX):
             method, properties, body = channel.basic_get(lab.names.dlq_queue, auto_ack=True)
+            while method is None and time.monotonic() < end and _holds_any(lab, lab.names.dlq_queue):
+                time.sleep(0.5)  # The workers' look at the queue has some of them in hand, and gives them back.
+                method, properties, body = channel.basic_get(lab.names.dlq_queue, auto_ack=True)
             if method is None:
                 return
             writer.write("dlq", **_dead_letter(properties, body))
@@ -70,6 +74,10 @@ def write_dead_letters(lab, writer) -> None:
         pass  # No such queue: the run deleted it, and nothing has needed it since.
     finally:
         connection.close()
+
+
+def _holds_any(lab, queue: str) -> bool:
+    return any(int(row["messages"] or 0) for row in lab.rabbit.listed("queues", "name", "messages") if row["name"] == queue)
 
 
 def _dead_letter(properties, body: bytes) -> dict:
