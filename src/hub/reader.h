@@ -28,6 +28,10 @@ enum class Form : std::uint8_t {
 };
 inline constexpr std::size_t kForms = 4;  ///< Of events.
 
+inline bool is_stream(Form form) {
+    return form == Form::sse_chunked || form == Form::sse_plain;
+}
+
 /// Why a reader cannot go on.
 enum class Trouble : std::uint8_t {
     none,

@@ -22,10 +22,6 @@ constexpr std::size_t kRunBytes = 64 * 1024;
 constexpr std::size_t kSpareBuffers = 16;
 constexpr std::size_t kSpareBytesMax = 2 * kRunBytes;
 
-bool is_stream(Form form) {
-    return form == Form::sse_chunked || form == Form::sse_plain;
-}
-
 }  // namespace
 
 Reader::~Reader() {
