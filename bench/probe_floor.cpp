@@ -128,7 +128,8 @@ class Step {
     explicit Step(const Options& options)
         : whole_(options.step == "commit"),
           key_prefix_("bench.floor:" + random_uuid()),
-          commit_(key_prefix_, std::chrono::seconds(60), std::string(kChannel), {}) {
+          commit_(key_prefix_, std::chrono::seconds(60), std::string(kChannel), transport::RedisHistoryKeys(kChannel),
+                  {}) {
         request_.fingerprint = "00112233445566778899aabbccddeeff";
         request_.event_id = random_uuid();  // The same for all: nobody looks at it.
         request_.board_id = "bench";

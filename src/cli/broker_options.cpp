@@ -17,7 +17,8 @@ transport::RedisOptions redis_options(const Config& config) {
     return {.url = config.redis.url,
             .tls = config.redis.tls,
             .reconnect_initial = config.web.reconnect_initial_delay,
-            .reconnect_max = config.web.reconnect_max_delay};
+            .reconnect_max = config.web.reconnect_max_delay,
+            .hash_tag = config.redis.url.is_cluster() ? config.redis.activity_channel : ""};
 }
 
 transport::HistoryBounds history_bounds(const Config& config) {
@@ -27,6 +28,7 @@ transport::HistoryBounds history_bounds(const Config& config) {
 transport::RedisOptions rate_limit_options(const Config& config) {
     transport::RedisOptions options = redis_options(config);
     options.url = config.rate_limit_redis.value();
+    options.hash_tag = options.url.is_cluster() ? "ratelimit" : "";
     return options;
 }
 

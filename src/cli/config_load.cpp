@@ -96,6 +96,12 @@ std::optional<std::string> contradiction(const Config& config) {
     if (config.redis.tls.cert_file.empty() != config.redis.tls.key_file.empty()) {
         return "ADVANCED_REDIS_CERT_FILE and ADVANCED_REDIS_KEY_FILE; allowed: both or none";
     }
+    // The first pair of braces in a key would decide where it is, and the channel's name stands between ours.
+    if (config.redis.url.is_cluster() &&
+        (config.redis.activity_channel + config.redis.idempotency_prefix).find_first_of("{}") != std::string::npos) {
+        return "ADVANCED_ACTIVITY_CHANNEL or ADVANCED_REDIS_IDEMPOTENCY_PREFIX holds a brace; allowed: none with a "
+               "redis+cluster:// URL";
+    }
     return std::nullopt;
 }
 

@@ -138,7 +138,8 @@ std::vector<Option> redis_options() {
          "REDIS_URL",
          redis_url(),
          "redis://localhost:6379/2",
-         "The Redis server and its database, or the Sentinels that know it: redis+sentinel://host,host,host/master/db.",
+         "The Redis server and its database, or who knows it: redis+sentinel://host,host,host/master/db, "
+         "redis+cluster://host,host,host.",
          kBoth,
          {},
          {},

@@ -58,7 +58,8 @@ Complaint add_amqp_url(const std::string& item, std::vector<transport::AmqpUrl>&
 }
 
 Rule redis_url() {
-    return {"a redis://, rediss:// or redis+sentinel:// URL", [](Config& config, std::string_view text) -> Complaint {
+    return {"a redis://, rediss://, redis+sentinel:// or redis+cluster:// URL",
+            [](Config& config, std::string_view text) -> Complaint {
                 auto url = transport::parse_redis_url(text);
                 if (!url) {
                     return reason(url.error());

@@ -19,7 +19,7 @@ end
 return {count, redis.call('PTTL', KEYS[1])}
 )lua";
 
-constexpr std::string_view kKeyPrefix = "advanced:ratelimit:";
+constexpr std::string_view kKeyPrefix = "advanced:ratelimit";
 
 transport::RedisOptions impatient(transport::RedisOptions options) {
     // A request waits for this answer.
@@ -48,13 +48,15 @@ web::RateDecision decision_of(const Result<std::vector<transport::RedisReply>>& 
 }  // namespace
 
 RedisRateLimits::RedisRateLimits(Loop& bus_loop, transport::RedisOptions options)
-    : bus_loop_(bus_loop), connection_(bus_loop, *this, impatient(std::move(options))) {
+    : bus_loop_(bus_loop),
+      key_prefix_(options.tagged(kKeyPrefix) + ":"),
+      connection_(bus_loop, *this, impatient(std::move(options))) {
     connection_.start();
 }
 
 void RedisRateLimits::hit(std::string_view scope, std::string_view client, web::RateLimit limit, Loop& loop,
                           Decided decided) {
-    std::string key(kKeyPrefix);
+    std::string key(key_prefix_);
     key.append(scope).append(1, ':').append(client);
     if (&loop == &bus_loop_) {
         return ask(key, limit, loop, std::move(decided));

@@ -29,6 +29,7 @@ class RedisRateLimits final : public web::RateLimitStore, private transport::Red
     void on_redis_messages(const std::vector<transport::RedisReply>&) override {}
 
     Loop& bus_loop_;
+    const std::string key_prefix_;
     transport::RedisConnection connection_;  // Bus loop only.
 };
 

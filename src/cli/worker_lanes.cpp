@@ -44,8 +44,10 @@ WorkerLanes::WorkerLanes(Loop& loop, telemetry::Metrics& metrics, board::Activit
         lanes_.push_back(std::make_unique<Lane>(loop, metrics, bus, tracing, config, number, on_change));
     }
     if (lanes_.size() > 1) {
-        const std::string key = config.redis.activity_channel + ":workers:" + config.rabbitmq.topology.main.queue;
-        roster_.emplace(loop, redis_options(config), key, id_, [this](const auto& members) { on_members(members); });
+        const transport::RedisOptions redis = redis_options(config);
+        const std::string key =
+            redis.tagged(config.redis.activity_channel) + ":workers:" + config.rabbitmq.topology.main.queue;
+        roster_.emplace(loop, redis, key, id_, [this](const auto& members) { on_members(members); });
     }
 }
 

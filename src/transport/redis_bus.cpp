@@ -26,7 +26,8 @@ bool is_noscript(const redisReply& reply) {
 
 RedisBus::RedisBus(Loop& loop, RedisBusOptions options, OnState on_state)
     : options_(std::move(options)),
-      script_(options_.prefix, options_.ttl, options_.channel, options_.history),
+      script_(options_.redis.tagged(options_.prefix), options_.ttl, options_.channel,
+              RedisHistoryKeys(options_.redis.tagged(options_.channel)), options_.history),
       on_state_(std::move(on_state)),
       connection_(loop, *this, options_.redis) {}
 
@@ -179,8 +180,12 @@ void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
     });
 }
 
+std::string RedisBus::attempts_key(const std::string& id) const {
+    return options_.redis.tagged("advanced:attempts") + ":" + id;
+}
+
 void RedisBus::count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) {
-    const auto commands = RedisCommands().add({"EVAL", kAttemptScript, "1", "advanced:attempts:" + id});
+    const auto commands = RedisCommands().add({"EVAL", kAttemptScript, "1", attempts_key(id)});
     connection_.send(commands, [done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
         if (!replies) {
             return done(std::unexpected(replies.error()));
@@ -195,7 +200,7 @@ void RedisBus::count_attempt(const std::string& id, std::move_only_function<void
 
 void RedisBus::forget_attempts(const std::string& id) {
     // Unanswered on purpose: a count that stays lives an hour and needs three crashes to matter.
-    connection_.send(RedisCommands().add({"DEL", "advanced:attempts:" + id}), [](const auto&) {});
+    connection_.send(RedisCommands().add({"DEL", attempts_key(id)}), [](const auto&) {});
 }
 
 }  // namespace boardbus::transport

@@ -72,6 +72,7 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     void make_room(Batch batch, Attempt attempt, board::CommitResult refused);
     void refuse(Batch batch, const std::string& detail, board::CommitResult::Status status);
     void drop_replica(std::string_view error);
+    std::string attempts_key(const std::string& id) const;
 
     const RedisBusOptions options_;
     const RedisCommitScript script_;

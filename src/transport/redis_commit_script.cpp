@@ -276,8 +276,8 @@ CommitResult from_error(std::string_view text) {
 }  // namespace
 
 RedisCommitScript::RedisCommitScript(std::string prefix, std::chrono::seconds ttl, std::string channel,
-                                     HistoryBounds bounds)
-    : keys_(channel),
+                                     RedisHistoryKeys keys, HistoryBounds bounds)
+    : keys_(std::move(keys)),
       prefix_(std::move(prefix)),
       channel_(std::move(channel)),
       script_(commit_script(ttl, channel_, keys_, bounds)),

@@ -20,7 +20,9 @@ namespace boardbus::transport {
 
 class RedisCommitScript {
   public:
-    RedisCommitScript(std::string prefix, std::chrono::seconds ttl, std::string channel, HistoryBounds bounds);
+    /// `prefix` of the idempotency keys. In a cluster it and `keys` have the same hash tag.
+    RedisCommitScript(std::string prefix, std::chrono::seconds ttl, std::string channel, RedisHistoryKeys keys,
+                      HistoryBounds bounds);
 
     /// The call for one event. `now` ages the history; `epoch` names a history that has to begin, and must be random.
     void add_commit(RedisCommands& commands, const board::CommitRequest& request, WallTime now,

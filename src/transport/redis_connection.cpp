@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "transport/redis_cluster.h"
 
 namespace boardbus::transport {
 namespace {
@@ -14,6 +15,14 @@ bool is_message(const redisReply& reply) {
            text_of(*reply.element[0]) == "message";
 }
 
+std::unique_ptr<RedisLocator> make_locator(Loop& loop, const RedisOptions& options) {
+    if (!options.url.has_standby()) {
+        return nullptr;
+    }
+    return std::make_unique<RedisLocator>(loop, options.url, slot_of(options.tagged("")), options.tls,
+                                          options.connect_timeout / 2);
+}
+
 }  // namespace
 
 RedisConnection::RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions options)
@@ -21,19 +30,17 @@ RedisConnection::RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions opt
       owner_(owner),
       options_(std::move(options)),
       server_(options_.url.endpoint),
-      sentinels_(options_.url.sentinels.empty() ? nullptr
-                                                : std::make_unique<RedisSentinels>(loop, options_.url, options_.tls,
-                                                                                   options_.connect_timeout / 2)),
+      locator_(make_locator(loop, options_)),
       stream_(loop, *this, options_.tls),
       watch_(loop, [this] { on_timer(); }),
       backoff_(options_.reconnect_initial, options_.reconnect_max),
       retry_(loop, [this] { start(); }) {}
 
 void RedisConnection::start() {
-    if (!sentinels_) {
+    if (!locator_) {
         return open();
     }
-    sentinels_->ask([this](Result<Endpoint> master) {
+    locator_->ask([this](Result<Endpoint> master) {
         if (!master) {
             return on_closed(master.error());
         }
@@ -47,10 +54,10 @@ void RedisConnection::open() {
 }
 
 void RedisConnection::check_master() {
-    if (!sentinels_ || !up_) {
+    if (!locator_ || !up_ || locator_->is_asking()) {
         return;
     }
-    sentinels_->ask([this](const Result<Endpoint>& master) {
+    locator_->ask([this](const Result<Endpoint>& master) {
         if (up_ && master && *master != server_) {
             drop(Error{Errc::unavailable, to_text(server_) + ": the master is " + to_text(*master)});
         }
@@ -94,7 +101,7 @@ void RedisConnection::log_in() {
     if (url.db != 0) {
         commands.add({"SELECT", std::to_string(url.db)});
     }
-    if (sentinels_) {
+    if (locator_) {
         commands.add({"ROLE"});
     }
     commands.add({"CLIENT", "SETNAME", "boardbus"});
@@ -118,7 +125,7 @@ Result<void> RedisConnection::read_login(const std::vector<RedisReply>& replies)
             return fail(error.code, to_text(server_) + ": " + error.detail);
         }
     }
-    if (sentinels_) {
+    if (locator_) {
         const redisReply& role = *replies[replies.size() - 2];
         if (role.type != REDIS_REPLY_ARRAY || role.elements == 0 || text_of(*role.element[0]) != "master") {
             return fail(Errc::unavailable, to_text(server_) + ": not the master yet, or no longer");
@@ -156,6 +163,9 @@ void RedisConnection::on_bytes(std::string_view bytes) {
     if (connection != reader_.get()) {
         return;
     }
+    if (!moved_.empty()) {
+        return drop(Error{Errc::unavailable, to_text(server_) + ": " + moved_});
+    }
     if (!understood) {
         return drop(Error{Errc::unavailable, to_text(server_) + ": " + understood.error().detail});
     }
@@ -166,6 +176,9 @@ Result<void> RedisConnection::take(RedisReply reply) {
     if (is_message(*reply)) {
         messages_.push_back(std::move(reply));
         return {};
+    }
+    if (options_.url.is_cluster() && is_error(*reply)) {
+        look_for_redirect(text_of(*reply));
     }
     if (pending_.empty()) {
         return fail(Errc::invalid, "a reply that nobody asked for: " + std::string(text_of(*reply).substr(0, 100)));
@@ -178,6 +191,20 @@ Result<void> RedisConnection::take(RedisReply reply) {
         complete.done(std::move(complete.replies));
     }
     return {};
+}
+
+/// MOVED: the slot is served elsewhere; whoever asked hears of an outage and asks again, there. ASK and TRYAGAIN come while a slot is on its
+/// way. A commit names keys that do not exist yet, and such a call Redis refuses at both ends until the slot has arrived: so these, too, are
+/// outages, and the connection stays.
+void RedisConnection::look_for_redirect(std::string_view error) {
+    if (error.starts_with("MOVED ")) {
+        if (auto node = moved_to(error, server_)) {
+            locator_->hear_of(std::move(*node));
+        }
+        moved_ = error.substr(0, 100);
+    } else if (error.starts_with("CLUSTERDOWN")) {
+        check_master();
+    }
 }
 
 void RedisConnection::on_timer() {
@@ -209,8 +236,9 @@ void RedisConnection::on_closed(const Error& error) {
     reader_.reset();
     watch_.stop();
     silent_ = false;
-    if (sentinels_) {
-        sentinels_->stop();
+    moved_.clear();
+    if (locator_) {
+        locator_->stop();
     }
     // One that lasted and was lost is tried again at once; one that is refused, or is lost whenever it is made, must wait.
     const bool lasted = up_ && loop_.now() - up_since_ > options_.reconnect_initial;

@@ -1,8 +1,9 @@
 // One Redis connection that stays: it connects, logs in, pipelines, notices a dead peer and comes back by itself.
 //
 // Nothing waits for a server that is away: what is sent while the connection is down fails at once, and what was under way when it
-// broke fails with it. A silent server is asked (PING) and then given up, because TCP alone would need minutes. With sentinels the master
-// is looked up before every attempt and has to say itself that it is one. Lives on the bus loop.
+// broke fails with it. A silent server is asked (PING) and then given up, because TCP alone would need minutes. With Sentinels or a cluster
+// the master is looked up before every attempt and has to say itself that it is one; in a cluster it is that of one slot, and a reply that
+// says MOVED ends the connection, so that the next one leads to where the slot is. Lives on the bus loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -18,8 +19,8 @@
 #include "base/backoff.h"
 #include "base/loop.h"
 #include "base/result.h"
+#include "transport/redis_locator.h"
 #include "transport/redis_protocol.h"
-#include "transport/redis_sentinels.h"
 #include "transport/stream.h"
 #include "transport/url.h"
 
@@ -36,6 +37,13 @@ struct RedisOptions {
     /// How much longer than reply_timeout a server that was up may be silent. A frozen one that thaws goes on where it was, and a
     /// subscriber that kept its connection has missed nothing.
     std::chrono::milliseconds patience{0};
+    /// In a cluster: what all keys that go over this connection have in braces, so that they are in one slot. Empty elsewhere.
+    std::string hash_tag;
+
+    /// The beginning of a key's name, with the hash tag behind it where there is one: `base`, `base:{tag}`.
+    std::string tagged(std::string_view base) const {
+        return hash_tag.empty() ? std::string(base) : std::string(base) + ":{" + hash_tag + "}";
+    }
 };
 
 /// Who uses a RedisConnection. Any of these calls may send() or drop(), but must not destroy the connection.
@@ -82,8 +90,8 @@ class RedisConnection final : private StreamOwner {
 
     bool is_up() const { return up_; }
 
-    /// Something hints that this server is no longer the master: asks the sentinels, if there are any, and drops the connection when they
-    /// name another one. An old master that was only frozen takes writes until it is told.
+    /// Something hints that this server is no longer the master: asks Sentinels or cluster, if there are any, and drops the connection when
+    /// they name another one. An old master that was only frozen takes writes until it is told. A question under way is enough.
     void check_master();
 
     /// How often it has come back.
@@ -105,6 +113,7 @@ class RedisConnection final : private StreamOwner {
     void on_logged_in(const std::vector<RedisReply>& replies);
     void enqueue(const RedisCommands& commands, OnReplies done);
     Result<void> take(RedisReply reply);
+    void look_for_redirect(std::string_view error);
     void on_timer();
     void set_silent(bool silent);
 
@@ -112,14 +121,15 @@ class RedisConnection final : private StreamOwner {
     RedisOwner& owner_;
     const RedisOptions options_;
 
-    Endpoint server_;  // That of the URL, or the master that the sentinels named last.
-    std::unique_ptr<RedisSentinels> sentinels_;
+    Endpoint server_;                        // That of the URL, or the master that was named last.
+    std::unique_ptr<RedisLocator> locator_;  // None: the URL names the server.
     Stream stream_;
     std::unique_ptr<RedisReader> reader_;  // Lives as long as one connection, so that its address names it.
     std::deque<Pending> pending_;
     std::vector<RedisReply> messages_;
     bool up_ = false;
     Instant up_since_;
+    std::string moved_;    // Why this server has nothing for us any more: a cluster's redirection.
     bool silent_ = false;  // No reply in time, and patience has begun.
     Timer watch_;          // Due: with commands pending the server is dead, otherwise it is asked.
 

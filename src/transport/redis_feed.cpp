@@ -20,7 +20,7 @@ constexpr std::size_t kPageEvents = 512;
 
 RedisOptions patient(RedisOptions options) {
     // Where somebody else takes over from a frozen server, waiting for it is wrong.
-    options.patience = options.url.sentinels.empty() ? 25s : 0s;
+    options.patience = options.url.has_standby() ? 0s : 25s;
     return options;
 }
 
@@ -92,6 +92,10 @@ void RedisFeed::on_redis_messages(const std::vector<RedisReply>& messages) {
 }
 
 void RedisFeed::on_history(const Result<void>& up) {
+    if (up) {
+        // It may have moved to another master; a subscription to the old one would go on in silence.
+        connection_.check_master();
+    }
     if (!up && !follower_.is_live()) {
         tell_away(up.error());
     } else if (up && subscribed_ && !follower_.is_live()) {

@@ -115,7 +115,7 @@ Error reported(const Error& error) {
 }  // namespace
 
 RedisHistory::RedisHistory(Loop& loop, RedisOptions redis, std::string_view channel, OnState on_state)
-    : keys_(channel), on_state_(std::move(on_state)), connection_(loop, *this, std::move(redis)) {}
+    : keys_(redis.tagged(channel)), on_state_(std::move(on_state)), connection_(loop, *this, std::move(redis)) {}
 
 void RedisHistory::read_board_after(std::string board, std::uint64_t after, std::size_t limit,
                                     board::HistoryDone done) {

@@ -1,7 +1,7 @@
 // The names of the history's keys in Redis. Spec: docs/protocol.md, section 6.
 //
-// They begin with the channel's name, so that two pipelines that share a database and not a channel do not share a history. A hash tag
-// for Redis Cluster would be added here and nowhere else.
+// They begin with the channel's name, so that two pipelines that share a database and not a channel do not share a history. In a cluster
+// the name carries the hash tag (RedisOptions::tagged), so that all of them are in one slot.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,8 +11,8 @@
 namespace boardbus::transport {
 
 struct RedisHistoryKeys {
-    explicit RedisHistoryKeys(std::string_view channel)
-        : prefix(std::string(channel) + ':'),
+    explicit RedisHistoryKeys(std::string_view base)
+        : prefix(std::string(base) + ':'),
           state(prefix + "state"),
           log(prefix + "log"),
           boards(prefix + "boards"),

@@ -30,7 +30,8 @@ struct Scheme {
     const char* expected;
     bool several_hosts = false;
 };
-constexpr const char* kRedisBegin = "it must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://";
+constexpr const char* kRedisBegin =
+    "it must begin with redis://, redis+sentinel:// or redis+cluster://, or with rediss for TLS";
 constexpr Scheme kRedis{
     .plain = "redis", .plain_port = 6379, .tls = "rediss", .tls_port = 6379, .expected = kRedisBegin};
 constexpr Scheme kSentinel{.plain = "redis+sentinel",
@@ -39,6 +40,12 @@ constexpr Scheme kSentinel{.plain = "redis+sentinel",
                            .tls_port = 26379,
                            .expected = kRedisBegin,
                            .several_hosts = true};
+constexpr Scheme kCluster{.plain = "redis+cluster",
+                          .plain_port = 6379,
+                          .tls = "rediss+cluster",
+                          .tls_port = 6379,
+                          .expected = kRedisBegin,
+                          .several_hosts = true};
 constexpr Scheme kAmqp{.plain = "amqp",
                        .plain_port = 5672,
                        .tls = "amqps",
@@ -49,8 +56,8 @@ constexpr Scheme kHttp{.plain = "http",
                        .tls = "https",
                        .tls_port = 443,
                        .expected = "it must begin with http:// or https://"};
-// A quorum needs three; far more would only delay the error.
-constexpr std::size_t kSentinelsMax = 16;
+// A quorum of sentinels needs three, a cluster names its other nodes; far more would only delay the error.
+constexpr std::size_t kHostsMax = 16;
 
 /// What is wrong with a URL: a constant text, because a part of the URL may be a part of the password.
 using Wrong = std::unexpected<const char*>;
@@ -141,8 +148,8 @@ Checked<void> read_more_hosts(std::string_view text, const Scheme& scheme, Parts
         if (auto read = read_host(text.substr(begin, end - begin), one); !read) {
             return read;
         }
-        if (parts.more_hosts.size() + 1 == kSentinelsMax) {
-            return Wrong("at most 16 sentinels");
+        if (parts.more_hosts.size() + 1 == kHostsMax) {
+            return Wrong("at most 16 hosts");
         }
         parts.more_hosts.push_back({.host = std::move(one.host), .port = one.port, .tls = parts.tls});
         begin = end + 1;
@@ -202,7 +209,8 @@ std::string_view trimmed(std::string_view text) {
 Result<RedisUrl> parse_redis_url(std::string_view text) {
     const std::string_view name = trimmed(text).substr(0, trimmed(text).find("://"));
     const bool by_sentinel = name.ends_with("+sentinel");
-    auto parts = cut(trimmed(text), by_sentinel ? kSentinel : kRedis);
+    const bool by_cluster = name.ends_with("+cluster");
+    auto parts = cut(trimmed(text), by_sentinel ? kSentinel : by_cluster ? kCluster : kRedis);
     if (!parts) {
         return invalid(text, parts.error());
     }
@@ -219,16 +227,20 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
     if (!db) {
         return invalid(text, "the path must be the number of a database");
     }
+    if (by_cluster && *db != 0) {
+        return invalid(text, "a cluster has no database but 0");
+    }
     Endpoint first{.host = std::move(parts->host), .port = parts->port, .tls = parts->tls};
-    if (by_sentinel) {
+    if (by_sentinel || by_cluster) {
         parts->more_hosts.insert(parts->more_hosts.begin(), first);
     }
     return RedisUrl{.endpoint = std::move(first),
-                    .sentinels = std::move(parts->more_hosts),
+                    .sentinels = by_sentinel ? parts->more_hosts : std::vector<Endpoint>(),
                     .master = std::move(master),
                     .user = std::move(parts->user).value_or(""),
                     .password = std::move(parts->password).value_or(""),
-                    .db = *db};
+                    .db = *db,
+                    .cluster = by_cluster ? std::move(parts->more_hosts) : std::vector<Endpoint>()};
 }
 
 Result<std::vector<AmqpUrl>> parse_amqp_urls(std::string_view text) {

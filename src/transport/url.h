@@ -1,4 +1,4 @@
-// URLs of whom we talk to: redis, rediss, both with +sentinel, amqp, amqps, http, https.
+// URLs of whom we talk to: redis, rediss, both with +sentinel or +cluster, amqp, amqps, http, https.
 //
 // A URL carries a password, so no error text quotes any part of one except through mask_url().
 // Spec: RFC 3986 §3; RabbitMQ URI Specification; IANA registration of the "redis" scheme.
@@ -15,12 +15,17 @@
 namespace boardbus::transport {
 
 struct RedisUrl {
-    Endpoint endpoint;                  ///< Without sentinels.
+    Endpoint endpoint;                  ///< Without sentinels and cluster.
     std::vector<Endpoint> sentinels{};  ///< They know where the master is.
     std::string master{};               ///< Its name among them.
     std::string user;                   ///< Empty: Redis's default user.
     std::string password;               ///< Both empty: no AUTH.
     int db = 0;
+    std::vector<Endpoint> cluster{};  ///< Some nodes of a Redis Cluster; each knows the others.
+
+    bool is_cluster() const { return !cluster.empty(); }
+    /// Another server may take over, and somebody knows which.
+    bool has_standby() const { return is_cluster() || !sentinels.empty(); }
 };
 
 struct AmqpUrl {
@@ -36,7 +41,8 @@ struct HttpUrl {
 };
 
 /// `redis[s]://[user[:password]@]host[:port][/db]`, or `redis[s]+sentinel://[user[:password]@]host[:port][,host[:port]…]/master[/db]`,
-/// where user and password are for sentinels and master both. Errors: invalid.
+/// where user and password are for sentinels and master both, or `redis[s]+cluster://[user[:password]@]host[:port][,host[:port]…][/0]`.
+/// Errors: invalid.
 Result<RedisUrl> parse_redis_url(std::string_view text);
 
 /// One or more, comma-separated, `amqp[s]://[user[:password]@]host[:port][/vhost]`; no path and `/` both mean the vhost `/`.

@@ -261,6 +261,16 @@ TEST(Config, WhatContradictsItselfIsRefused) {
     ASSERT_FALSE(no_url);
 }
 
+TEST(Config, NamesThatWouldChooseASlotOfTheirOwnAreRefusedInACluster) {
+    for (const char* name : {"ADVANCED_ACTIVITY_CHANNEL", "ADVANCED_REDIS_IDEMPOTENCY_PREFIX"}) {
+        EXPECT_TRUE(load({{name, "a{b}"}})) << name;
+        const auto refused = load({{name, "a{b}"}, {"ADVANCED_REDIS_URL", "redis+cluster://a,b"}});
+        ASSERT_FALSE(refused) << name;
+        EXPECT_THAT(refused.error().detail, HasSubstr(name));
+    }
+    EXPECT_TRUE(load({{"ADVANCED_REDIS_URL", "redis+cluster://a,b"}}));
+}
+
 TEST(Config, AnUnknownVariableWarnsWithTheNearestName) {
     const auto loaded =
         load({{"ADVANCED_APP_PROT", "SECRET"}, {"ADVANCED_\n" + std::string(9999, 'x'), "1"}, {"HOME", "/"}});

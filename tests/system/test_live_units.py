@@ -15,6 +15,6 @@ BUILD = Path(os.environ.get("BOARDBUS_UNIT_TESTS", Path(__file__).resolve().pare
 def test_live_suites_pass(brokers):
     program = BUILD / "transport_test"
     environment = {**os.environ, "BOARDBUS_TEST_AMQP": brokers.rabbitmq.url, "BOARDBUS_TEST_REDIS": brokers.redis.url}
-    done = subprocess.run([program, "--gtest_filter=Live*"], env=environment, text=True, capture_output=True, timeout=scaled(100))
+    done = subprocess.run([program, "--gtest_filter=Live*"], env=environment, text=True, capture_output=True, timeout=scaled(180))
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert "PASSED" in done.stdout and "[ RUN      ]" in done.stdout

@@ -281,7 +281,7 @@ TEST_F(LiveHistory, WaitsForItsReplicas) {
 TEST_F(LiveHistory, TheMemoryHistoryKeepsTheSame) {
     const HistoryBounds bounds{.size = 60, .board_size = 24, .age = 300s};
     bring_up(bounds);
-    const RedisCommitScript script("p", 100s, "ch", bounds);
+    const RedisCommitScript script("p", 100s, "ch", RedisHistoryKeys("ch"), bounds);
     RedisCommands load;
     script.add_load(load);
     ASSERT_EQ(client_->call({"PING"}), "PONG");

@@ -90,15 +90,26 @@ TEST(RedisReader, BoundsCountAnewForEveryReply) {
 }
 
 TEST(RedisError, OutagesAreNobodysFault) {
-    for (const char* text :
-         {"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.",
-          "OOM command not allowed when used memory > 'maxmemory'.", "NOREPLICAS Not enough good replicas to write.",
-          "MASTERDOWN Link with MASTER is down", "CLUSTERDOWN The cluster is down",
-          "MISCONF Errors writing to the AOF file", "BUSY Redis is busy running a script.",
-          "TRYAGAIN Multiple keys request during rehashing", "UNKILLABLE Sorry", "NOAUTH x", "WRONGPASS invalid",
-          "NOPERM no", "ERR max number of clients reached",
-          "ERR The user executing the script can't run this command or subcommand",
-          "EXECABORT Transaction discarded because of: OOM x"}) {
+    for (const char* text : {"LOADING Redis is loading the dataset in memory",
+                             "READONLY You can't write against a read only replica.",
+                             "OOM command not allowed when used memory > 'maxmemory'.",
+                             "NOREPLICAS Not enough good replicas to write.",
+                             "MASTERDOWN Link with MASTER is down",
+                             "CLUSTERDOWN The cluster is down",
+                             "MISCONF Errors writing to the AOF file",
+                             "BUSY Redis is busy running a script.",
+                             "TRYAGAIN Multiple keys request during rehashing",
+                             "UNKILLABLE Sorry",
+                             "NOAUTH x",
+                             "WRONGPASS invalid",
+                             "NOPERM no",
+                             "ERR max number of clients reached",
+                             "ERR The user executing the script can't run this command or subcommand",
+                             "MOVED 3999 127.0.0.1:6381",
+                             "ASK 3999 127.0.0.1:6381",
+                             "CROSSSLOT Keys in request don't hash to the same slot",
+                             "ERR Script attempted to access a non local key in a cluster node script: f1",
+                             "EXECABORT Transaction discarded because of: OOM x"}) {
         EXPECT_EQ(redis_error(text).code, Errc::unavailable) << text;
     }
     for (const char* text :

@@ -92,6 +92,13 @@ class RedisServer {
                             << " 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 1000\n";
         pid_ = spawn({*find_program("redis-server"), file, "--sentinel"});
     }
+    /// The program as a node of a cluster to be. Its second port is one of its own, because 10,000 above the first there may be none.
+    void start_cluster_node() {
+        const std::uint16_t bus = Listener().endpoint().port;  // Free again before the node begins.
+        start({"--cluster-enabled", "yes", "--cluster-port", std::to_string(bus), "--cluster-node-timeout", "1000",
+               "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
+               "--repl-ping-replica-period", "1"});
+    }
     void kill() {
         if (pid_ > 0) {
             ::kill(pid_, SIGKILL);

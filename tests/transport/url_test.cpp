@@ -116,6 +116,35 @@ TEST(RedisUrl, RefusesSentinelsItDoesNotUnderstand) {
     EXPECT_FALSE(parse_redis_url(many + "/m"));
 }
 
+TEST(RedisUrl, NamesNodesOfACluster) {
+    const auto url = parse_redis_url("rediss+cluster://me:p%2Fw@a:5000,b,[fd00::2]:7/0");
+
+    ASSERT_TRUE(url) << url.error().detail;
+    ASSERT_EQ(url->cluster.size(), 3U);
+    EXPECT_EQ(url->cluster[0], (Endpoint{.host = "a", .port = 5000, .tls = true}));
+    EXPECT_EQ(url->cluster[1], (Endpoint{.host = "b", .port = 6379, .tls = true}));
+    EXPECT_EQ(url->cluster[2], (Endpoint{.host = "fd00::2", .port = 7, .tls = true}));
+    EXPECT_EQ(url->user, "me");
+    EXPECT_EQ(url->password, "p/w");
+    EXPECT_TRUE(url->is_cluster());
+    EXPECT_TRUE(url->has_standby());
+    EXPECT_TRUE(url->sentinels.empty());
+
+    EXPECT_EQ(parse_redis_url("redis+cluster://a")->cluster.size(), 1U);
+    EXPECT_TRUE(parse_redis_url("redis+cluster://a,b/"));
+    EXPECT_FALSE(parse_redis_url("redis://a/1")->has_standby());
+    EXPECT_TRUE(parse_redis_url("redis+sentinel://a/m")->has_standby());
+    EXPECT_EQ(mask_url("redis+cluster://u:p@a,b:1"), "redis+cluster://u:***@a,b:1");
+}
+
+TEST(RedisUrl, RefusesAClusterItDoesNotUnderstand) {
+    for (const char* text :
+         {"redis+cluster://a/1", "redis+cluster://a/main", "redis+cluster://a,,b", "redis+cluster://a,",
+          "redis+cluster://", "redis+cluster://a:0", "redis+cluster://a?x=1", "redis+clusters://a"}) {
+        EXPECT_FALSE(parse_redis_url(text)) << text;
+    }
+}
+
 TEST(AmqpUrl, DefaultsAreThoseOfRabbitMq) {
     const auto urls = parse_amqp_urls("amqp://mq");
 
