@@ -52,7 +52,7 @@ class NotMeasured(Exception):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./dev bench pipeline", description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=5, help="runs of boardbus and of the floor for each scenario (default 5)")
+    parser.add_argument("--pairs", type=int, default=5, help="runs of boardbus and of the floors for each scenario (default 5)")
     parser.add_argument("--seconds", type=float, default=10, help="measured time of a run (default 10)")
     parser.add_argument("--warmup", type=float, default=2, help="time before it (default 2)")
     parser.add_argument("--window", type=int, default=256, help="events on their way at saturation (default 256)")
@@ -149,11 +149,14 @@ class Pair:
         report["cpu_us"] = {name: seconds / events * 1e6 for name, seconds in used.items()}
         return report
 
-    def measure_bare(self, scenario: Scenario) -> dict:
-        return self.measure_floor(scenario, "dedupe")
+    def measure_board_floor(self, scenario: Scenario) -> dict:
+        return self.measure_floor(scenario, message="board")
 
-    def measure_floor(self, scenario: Scenario, step: str = "commit") -> dict:
-        return run_probe(self._options, "bench_floor", "--step", step, "--amqp-url", self._brokers.rabbitmq.url, "--redis-url", self._brokers.redis.url,
+    def measure_dedupe_floor(self, scenario: Scenario) -> dict:
+        return self.measure_floor(scenario, step="dedupe")
+
+    def measure_floor(self, scenario: Scenario, message: str = "bare", step: str = "commit") -> dict:
+        return run_probe(self._options, "bench_floor", "--message", message, "--step", step, "--amqp-url", self._brokers.rabbitmq.url, "--redis-url", self._brokers.redis.url,
                          "--queue", scenario.queue, "--rate", scenario.rate, "--window", self._options.window, "--bytes", FLOOR_BYTES)
 
     def end(self) -> None:
@@ -166,20 +169,21 @@ class Pair:
 
 
 def measure(options, brokers) -> dict:
-    """Scenario to ([reports of boardbus], [reports of the floor], [reports of the floor without history])."""
+    """Scenario to ([reports of boardbus], [of the floor with the same message], [of the bare floor], [of that without history])."""
     results = {}
     for queue in dict.fromkeys(scenario.queue for scenario in SCENARIOS):
         pair = Pair(options, brokers, queue)
         try:
             for scenario in (one for one in SCENARIOS if one.queue == queue):
-                results[scenario] = ([], [], [])
-                probes = [pair.measure_boardbus, pair.measure_floor] + ([] if scenario.rate else [pair.measure_bare])
+                results[scenario] = ([], [], [], [])
+                probes = [pair.measure_boardbus, pair.measure_board_floor, pair.measure_floor]
+                probes += [] if scenario.rate else [pair.measure_dedupe_floor]
                 for number in range(options.pairs):
                     for reports, probe in zip(results[scenario], probes):
                         forget_keys(brokers)
                         reports.append(pair.with_cpu(probe, scenario))
-                    ours, floor = (reports[-1] for reports in results[scenario][:2])
-                    print(f"{scenario}, pair {number + 1}: boardbus {brief(ours)} | floor {brief(floor)}", flush=True)
+                    ours, floor, bare = (reports[-1] for reports in results[scenario][:3])
+                    print(f"{scenario}, round {number + 1}: boardbus {brief(ours)} | floor {brief(floor)} | bare {brief(bare)}", flush=True)
             pair.end()
         except BaseException:
             pair.kill()
@@ -197,13 +201,15 @@ def spread(values, form: str) -> str:
 
 
 def row(scenario: Scenario, what: str, form: str, results, value) -> str:
-    ours, floor = ([value(report) for report in reports] for reports in results[:2])
-    ratios = [one / other for one, other in zip(ours, floor)]
-    return f"| {scenario} | {what} | {spread(ours, form)} | {spread(floor, form)} | {spread(ratios, '.2f')} |"
+    ours, *floors = ([value(report) for report in reports] for reports in results[:3])
+    cells = [f"{scenario} | {what} | {spread(ours, form)}"]
+    for floor in floors:
+        cells += [spread(floor, form), spread([one / other for one, other in zip(ours, floor)], ".2f")]
+    return f"| {' | '.join(cells)} |"
 
 
 def table(results: dict) -> str:
-    lines = ["| Scenario | | boardbus | floor | boardbus / floor |", "|---|---|---|---|---|"]
+    lines = ["| Scenario | | boardbus | floor, same message | boardbus / floor | bare floor | boardbus / bare floor |", "|---" * 7 + "|"]
     for scenario, reports in results.items():
         if not scenario.rate:
             lines.append(row(scenario, "events/s", ",.0f", reports, lambda report: report["events_per_s"]))
@@ -219,7 +225,7 @@ def cpu_table(results: dict) -> str:
     names = list(next(iter(saturated.values()))[0][0]["cpu_us"])
     lines = [f"| Saturation | events/s | CPU per event, µs: {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for scenario, sides in saturated.items():
-        for what, reports in zip(("boardbus", "floor", "floor without history"), sides):
+        for what, reports in zip(("boardbus", "floor, same message", "bare floor", "bare floor without history"), sides):
             cells = [f"{statistics.median(report['cpu_us'][name] for report in reports):.1f}" for name in names]
             lines.append(f"| {scenario.queue}, {what} | {spread([report['events_per_s'] for report in reports], ',.0f')} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -245,7 +251,7 @@ def facts(options, brokers, load_before: str) -> str:
         "RabbitMQ": brokers.rabbitmq.ctl("version").strip(),
         "Redis": f"{said('redis-server', '--version').split()[2].removeprefix('v=')}, {' '.join(REDIS_ARGUMENTS)}",
         "boardbus": f"{said(str(options.build / 'boardbus'), 'version').removeprefix('boardbus ')}, {said('git', 'rev-parse', '--short', 'HEAD')}{changed}",
-        "Runs": f"{options.pairs} pairs for each row, {options.seconds:g} s each after {options.warmup:g} s, "
+        "Runs": f"{options.pairs} rounds for each row, {options.seconds:g} s each after {options.warmup:g} s, "
                 f"{options.window} events on their way at saturation",
         "Command": f"`{shlex.join(['./dev', 'bench', 'pipeline', *sys.argv[1:]])}`",
         "Date": datetime.date.today().isoformat(),
@@ -257,7 +263,7 @@ def write_result(options, brokers, results, load_before: str) -> None:
     RESULT.write_text(
         "# The pipeline beside its floor\n\n"
         "Written by `./dev bench pipeline`; bench/README.md says what the numbers mean. Each cell: the median and, in brackets, the lowest and the\n"
-        "highest run; the last column: the same of the quotients of neighbouring runs.\n\n"
+        "highest run; a quotient is that of neighbouring runs.\n\n"
         f"{table(results)}\n\n{cpu_table(results)}\n\n{facts(options, brokers, load_before)}\n")
     print(f"written: {RESULT.relative_to(ROOT)}")
 

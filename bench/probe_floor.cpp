@@ -1,8 +1,10 @@
 // bench_floor: the least that must happen to an event on its way, and nothing else.
 //
 // Publish with confirms to RabbitMQ (persistent, durable queue) -> consume -> one script on Redis -> ack -> hear it on the channel. The script
-// is boardbus' own commit (dedupe, position, history, PUBLISH) or, with `--step dedupe`, dedupe and PUBLISH alone. No envelope, no HTTP, no WebSocket, no hub, no retries, no metrics, no second process: what boardbus needs beyond this is
-// boardbus' own cost.
+// is boardbus' own commit (dedupe, position, history, PUBLISH) or, with `--step dedupe`, dedupe and PUBLISH alone. The message is bare and
+// goes to its queue by name or, with `--message board`, has the properties, the topic exchange and the queue arguments that an event of
+// boardbus has: what RabbitMQ itself takes for these is no work of ours. No envelope, no HTTP, no WebSocket, no hub, no retries, no
+// metrics, no second process: what boardbus needs beyond this is boardbus' own cost.
 //
 // Choice: our own AMQP and Redis clients, all roles in one thread on one loop. Nothing is woken but by a broker, and what arrives together
 // leaves together, so this is a lower floor than blocking client libraries with a thread for each role. What our clients themselves cost is
@@ -22,8 +24,10 @@
 #include "base/pacer.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "base/trace_context.h"
 #include "bench/event_log.h"
 #include "board/ports.h"
+#include "board/topology.h"
 #include "telemetry/log.h"
 #include "transport/amqp_channel.h"
 #include "transport/amqp_confirm_channel.h"
@@ -45,6 +49,7 @@ struct Options {
     std::string redis_url = "redis://127.0.0.1:6379/2";
     std::string queue = "quorum";
     std::string step = "commit";
+    std::string message = "bare";
     double rate = 0;
     std::size_t window = 256;
     double seconds = 10;
@@ -83,16 +88,38 @@ transport::RedisOptions redis_options(const transport::RedisUrl& url) {
     return options;
 }
 
-/// Publishes to the queue by its name, persistent, with confirms.
+/// What RabbitMQ is asked for: the names, and the arguments of the queue.
+board::Topology topology_of(const Options& options, const std::string& queue) {
+    board::TopologyOptions names;
+    names.main = {"bench.floor", queue, "boards.activity." + options.queue};
+    names.queue_type = options.queue == "quorum" ? board::QueueType::quorum : board::QueueType::classic;
+    board::Topology topology = board::make_topology(names);
+    if (options.message == "bare") {
+        topology.main.arguments = {{"x-queue-type", options.queue}};
+    }
+    return topology;
+}
+
+/// Publishes to the queue by its name or as boardbus does, persistent, with confirms.
 class Writer final : private transport::AmqpConnectionOwner {
   public:
-    Writer(Loop& loop, Progress& progress, const transport::AmqpUrl& broker, const Options& options, std::string queue)
+    Writer(Loop& loop, Progress& progress, const transport::AmqpUrl& broker, const Options& options,
+           const std::string& queue)
         : progress_(progress),
           connection_(loop, *this, amqp_options(broker, "bench_floor writer")),
           channel_(loop, connection_, [this](bool open) { on_channel(open); }) {
-        message_.routing_key = std::move(queue);
+        message_.routing_key = queue;
         message_.properties.content_type = "application/json";
         message_.properties.delivery_mode = 2;
+        if (options.message == "board") {
+            const board::QueuePlan plan = topology_of(options, queue).main;
+            message_.exchange = plan.exchange;
+            message_.routing_key = plan.routing_key;
+            const std::string id = message_.properties.message_id.emplace(random_uuid());
+            message_.properties.timestamp = 1'700'000'000;
+            message_.properties.headers = {
+                {"correlation_id", id}, {"idempotency_key", id}, {"traceparent", new_traceparent()}};
+        }
         message_.body = numbered_object(options.bytes);
         connection_.start();
     }
@@ -169,10 +196,9 @@ class Mover final : private transport::AmqpConnectionOwner,
                     private transport::RedisOwner {
   public:
     Mover(Loop& loop, Progress& progress, const transport::AmqpUrl& broker, const transport::RedisUrl& redis,
-          const Options& options, std::string queue)
+          const Options& options, const std::string& queue)
         : progress_(progress),
-          queue_(std::move(queue)),
-          queue_type_(options.queue),
+          plan_(topology_of(options, queue).main),
           prefetch_(options.prefetch),
           step_(options),
           connection_(loop, *this, amqp_options(broker, "bench_floor mover")),
@@ -200,10 +226,16 @@ class Mover final : private transport::AmqpConnectionOwner,
                     consuming_ = answer && last;
                 });
             };
-            ask(amqp::queue_declare(number, queue_, amqp::Passive::no, {{"x-queue-type", queue_type_}}), false);
-            ask(amqp::queue_purge(number, queue_), false);
+            amqp::Table arguments;
+            for (const auto& [name, value] : plan_.arguments) {
+                arguments.emplace_back(name, std::visit([](const auto& one) { return amqp::Value(one); }, value));
+            }
+            ask(amqp::exchange_declare(number, plan_.exchange, amqp::Passive::no), false);
+            ask(amqp::queue_declare(number, plan_.name, amqp::Passive::no, arguments), false);
+            ask(amqp::queue_bind(number, plan_.name, plan_.exchange, plan_.routing_key), false);
+            ask(amqp::queue_purge(number, plan_.name), false);
             ask(amqp::qos(number, prefetch_), false);
-            ask(amqp::consume(number, queue_, "floor"), true);
+            ask(amqp::consume(number, plan_.name, "floor"), true);
         });
     }
     void on_disconnected(const Error& error) override { progress_.failure = "mover: " + error.detail; }
@@ -251,8 +283,7 @@ class Mover final : private transport::AmqpConnectionOwner,
     void on_redis_messages(const std::vector<transport::RedisReply>& /*messages*/) override {}
 
     Progress& progress_;
-    const std::string queue_;
-    const std::string queue_type_;
+    const board::QueuePlan plan_;
     const std::uint16_t prefetch_;
     Step step_;
     bool consuming_ = false;
@@ -269,7 +300,7 @@ class Floor final : private transport::RedisOwner, private TurnEnd {
         : loop_(loop), options_(options), subscription_(loop, *this, redis_options(redis)) {
         // Before the connections: what the window lets through leaves in the same turn.
         loop_.add_turn_end(*this);
-        const std::string queue = "bench.floor." + options.queue;
+        const std::string queue = "bench.floor." + options.message + '.' + options.queue;
         mover_ = std::make_unique<Mover>(loop, progress_, broker, redis, options, queue);
         writer_ = std::make_unique<Writer>(loop, progress_, broker, options, queue);
         subscription_.start();
@@ -391,10 +422,12 @@ int main(int argc, char** argv) {
     app.option_defaults()->always_capture_default();
     app.add_option("--amqp-url", options.amqp_url, "RabbitMQ");
     app.add_option("--redis-url", options.redis_url, "Redis");
-    app.add_option("--queue", options.queue, "Type of the queue; it is called bench.floor.TYPE and emptied first")
+    app.add_option("--queue", options.queue, "Type of the queue bench.floor.MESSAGE.TYPE, which is emptied first")
         ->check(CLI::IsMember({"quorum", "classic"}));
     app.add_option("--step", options.step, "What Redis does: boardbus' commit, or dedupe and PUBLISH alone")
         ->check(CLI::IsMember({"commit", "dedupe"}));
+    app.add_option("--message", options.message, "Alone and to the queue by name, or as boardbus sends it")
+        ->check(CLI::IsMember({"bare", "board"}));
     app.add_option("--rate", options.rate, "Events per second; 0: as many as --window lets through")
         ->check(CLI::Range(0.0, 1e6));
     app.add_option("--window", options.window, "Events on their way at once, when --rate is 0")

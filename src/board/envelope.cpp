@@ -96,7 +96,6 @@ Result<std::string> read_text(const std::optional<json::Value>& value, std::stri
     return std::move(*text);
 }
 
-/// Two digits of `text`, or -1.
 /// A time as the events show it: in UTC, with `Z`.
 std::optional<std::string> utc_timestamp(std::string_view text) {
     if (!parse_iso_8601(text)) {
