@@ -4,10 +4,9 @@
   run_tests.py --build DIR [--no-brokers] [--system-only] [-k WORDS]
 
 Unit tests are the programs DIR/*_test (GoogleTest). Of their suites, Timed* wait for real seconds and run after the others; Live*
-need a broker and run with the system tests. Whole-process
-tests are tests/system (pytest), against DIR/boardbus-faults. The tests of the chaos programs (tests/chaos, without brokers) run with the
-unit tests. --no-brokers leaves out what needs RabbitMQ or Redis and counts it as
-skipped. -k chooses system tests by name and leaves the unit tests out.
+need a broker and run with the system tests. Whole-process tests are tests/system (pytest), against DIR/boardbus-faults. The tests of the chaos
+programs (tests/chaos, without brokers) run with the unit tests. --no-brokers leaves out what needs RabbitMQ or Redis, counts it as
+skipped, and runs two system tests at a time: they mostly wait. -k chooses system tests by name and leaves the unit tests out.
 SPDX-License-Identifier: Apache-2.0
 """
 import argparse
@@ -66,7 +65,7 @@ def run_system(build, reports, totals, options):
     report = reports / "system.xml"
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junitxml={report}", "tests/system"]
     if options.no_brokers:
-        command += ["-m", "not brokers"]
+        command += ["-m", "not brokers", "-n", "2"]
     if options.k:
         command += ["-k", options.k]
     environment = {**os.environ, "BOARDBUS_BIN": str(build / "boardbus-faults"), "BOARDBUS_UNIT_TESTS": str(build)}
