@@ -1,4 +1,5 @@
-"""The report of the fan-out rows that have been measured: Markdown, and the tables that the documents quote.
+"""The report of the fan-out rows that have been measured: Markdown, and the tables that the documents quote. A row that was not measured keeps
+its lines.
 
 Everything between `<!-- NAME: begin -->` and `<!-- NAME: end -->` in README.md and docs/performance.md is written here and nowhere else.
 SPDX-License-Identifier: Apache-2.0
@@ -51,15 +52,34 @@ def target_text(measure) -> str:
     return f"{'≥' if measure.higher_is_better else '≤'} {measure.target:g}"
 
 
-def table(rows) -> str:
+def row_lines(row, saved, outcomes) -> list:
+    lines = []
+    for number, found in enumerate(outcomes):
+        title = f"**{row.name}**: {row.title}" if number == 0 else ""
+        judged = judged_text(found) if found.measure.is_ratio or found.measure.target is not None else ""
+        lines.append(f"| {title} | {found.measure.label} | {median(found.ours, found.measure.form)} | "
+                     f"{median(found.other, found.measure.form)} | {judged} | {target_text(found.measure)} | {found.verdict()} | "
+                     f"{len(saved['pairs']) if number == 0 else ''} |")
+    return lines
+
+
+def lines_of_last_time(file: pathlib.Path) -> dict:
+    """Row's name to its lines in the table that `file` holds."""
+    lines, name = {}, None
+    for line in file.read_text().splitlines() if file.exists() else ():
+        begin = re.match(r"\| \*\*([\w-]+)\*\*: ", line)
+        name = begin.group(1) if begin else name if line.startswith("|  |") else None
+        if name:
+            lines.setdefault(name, []).append(line)
+    return lines
+
+
+def table(rows, kept: dict) -> str:
+    """What was measured now and, in their places, the lines of rows that were not."""
     lines = ["| Row | Measure | boardbus | the other | judged: median [interval] (range) | target | verdict | pairs |", "|---|---|---|---|---|---|---|---|"]
-    for row, saved, outcomes in rows:
-        for number, found in enumerate(outcomes):
-            title = f"**{row.name}**: {row.title}" if number == 0 else ""
-            judged = judged_text(found) if found.measure.is_ratio or found.measure.target is not None else ""
-            lines.append(f"| {title} | {found.measure.label} | {median(found.ours, found.measure.form)} | "
-                         f"{median(found.other, found.measure.form)} | {judged} | {target_text(found.measure)} | {found.verdict()} | "
-                         f"{len(saved['pairs']) if number == 0 else ''} |")
+    measured = {row.name: row_lines(row, saved, outcomes) for row, saved, outcomes in rows}
+    for row in ROWS:
+        lines += measured.get(row.name, kept.get(row.name, []))
     return "\n".join(lines)
 
 
@@ -71,11 +91,12 @@ def others(rows) -> str:
     return "\n".join(f"{line}{' ' + note[0].upper() + note[1:] + '.' if note else ''}" for line, note in zip(lines, notes))
 
 
-def facts(rows) -> str:
+def facts(rows, kept: dict) -> str:
     def values(key):
         return "; ".join(dict.fromkeys(str(saved[key]) for _, saved, _ in rows))
     loads = [saved["load_before"] for _, saved, _ in rows]
-    return "\n".join([
+    older = f"- Not measured again, older than what follows: {', '.join(f'**{name}**' for name in kept)}\n" if kept else ""
+    return older + "\n".join([
         f"- Machine: {values('machine')}; {values('tcp')}; {values('files')}; server and load generator on a core each, over loopback",
         f"- boardbus: {values('boardbus')}",
         f"- Load average before each row: {min(loads):.1f} to {max(loads):.1f} (the rows before leave their own)",
@@ -136,17 +157,19 @@ def write_report(root: pathlib.Path, results: pathlib.Path) -> None:
         return
     out = root / "bench/results"
     out.mkdir(exist_ok=True)
+    names = [row.name for row, _, _ in rows]
+    kept = {name: lines for name, lines in lines_of_last_time(out / "fanout.md").items() if name not in names}
     (out / "fanout.md").write_text(
         "# Fan-out beside its floor\n\n"
         "Written by `./dev bench fanout --report`; bench/README.md says what the numbers mean. Values are medians. What is judged is the median\n"
         "of the quotients of neighbouring runs (or of our own values, where the target is absolute), with a confidence interval of at least\n"
         "95 % from 6 pairs on (with fewer: lowest and highest), and their range.\n\n"
-        f"{table(rows)}\n\n{others(rows)}\n\n![How far each measure is from its target](fanout.svg)\n\n{facts(rows)}\n")
+        f"{table(rows, kept)}\n\n{others(rows)}\n\n![How far each measure is from its target](fanout.svg)\n\n{facts(rows, kept)}\n")
     (out / "fanout.svg").write_text(plot([(row, found) for row, _, outcomes in rows for found in outcomes if found.measure.target is not None]))
     picture = "![How far each measure is from its target](../bench/results/fanout.svg)"
-    replace_between_markers(root / "docs/performance.md", "fanout", f"{table(rows)}\n\n{others(rows)}\n\n{picture}\n\n{facts(rows)}")
+    replace_between_markers(root / "docs/performance.md", "fanout", f"{table(rows, kept)}\n\n{others(rows)}\n\n{picture}\n\n{facts(rows, kept)}")
     replace_between_markers(root / "docs/performance.md", "extrapolation", extrapolation(rows))
     replace_between_markers(root / "README.md", "fanout-summary", summary(rows))
-    absent = [row.name for row in ROWS if row not in [one for one, _, _ in rows]]
+    absent = [row.name for row in ROWS if row.name not in names]
     print(f"written: bench/results/fanout.md, fanout.svg, tables in README.md and docs/performance.md"
-          f"{'; not measured: ' + ', '.join(absent) if absent else ''}")
+          f"{'; kept, or not there: ' + ', '.join(absent) if absent else ''}")

@@ -98,10 +98,10 @@ def _dead_letter(properties, body: bytes) -> dict:
 
 def write_claims(lab, writer) -> None:
     """The idempotency keys that Redis holds: what was committed, for servers that keep no log. Keys of conflicts have the fingerprint
-    behind a colon, which no key of ours contains."""
-    prefix = f"{lab.names.prefix}:"
+    behind a colon, which no key of ours contains. In a Redis Cluster the channel stands between as hash tag."""
+    prefix, tag = f"{lab.names.prefix}:", f"{{{lab.names.channel}}}:"
     for key in lab.brokers.redis.client().scan_iter(match=f"{prefix}*", count=10000):
-        writer.write("claim", key=key.decode()[len(prefix):])
+        writer.write("claim", key=key.decode().removeprefix(prefix).removeprefix(tag))
 
 
 def remove_queues(lab) -> None:

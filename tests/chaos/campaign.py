@@ -56,13 +56,14 @@ class Ground:
             brokers.end()
 
     def can(self) -> set:
-        """`history`, `acks`, `resume`, `sentinel`, `faketime`, `mounts`: found out by asking, not by version."""
+        """`history`, `acks`, `resume`, `sentinel`, `redis-cluster`, `faketime`, `mounts`: found out by asking, not by version."""
         if self._can is None:
             self._can = {"faketime"} if Path(rows.FAKETIME).exists() else set()
             self._can |= {"mounts"} if can_mount() else set()
             folder = self._folder / "capabilities"
-            code, _, _ = run_to_end(["config"], folder / "config", {"REDIS_URL": "redis+sentinel://127.0.0.1:1,127.0.0.1:2/boards/2"})
-            self._can |= {"sentinel"} if code == 0 else set()
+            for name, url in (("sentinel", "redis+sentinel://127.0.0.1:1,127.0.0.1:2/boards/2"), ("redis-cluster", "redis+cluster://127.0.0.1:1")):
+                code, _, _ = run_to_end(["config"], folder / name, {"REDIS_URL": url})
+                self._can |= {name} if code == 0 else set()
             lab = Lab(self.of("single"), folder)
             try:
                 lab.start()
@@ -222,7 +223,7 @@ def mixed_plan(seed: int, minutes: float) -> Plan:
         kinds = rng.sample(sorted(KINDS), rng.choice((1, 1, 2, 3)))
         wait, seconds = rng.uniform(2, 5), rng.uniform(0.5, 6)
         steps.append((wait, "+".join(rng.choice(KINDS[kind]) for kind in kinds), seconds))
-        passed += wait + seconds + 3
+        passed += wait + seconds  # And what a fault needs to begin and to end: the run is a little longer than asked for.
     return Plan("mixed", what=f"random faults for {minutes:g} minutes", steps=steps, links={*LINKS, *SIDES}, apps=2, workers=2, rate=150,
                 publishers=6, boards=4, expect_of=rows.sometimes_failing, environment=rows.DOOMED, expects={"silence", "retries", "late_retries"},
                 readers_may_miss=rows.MISS, fresh_seconds=60, drain_seconds=120, accepted_min=500)

@@ -175,3 +175,32 @@ def sentinel_freeze_master(lab, rng, seconds):
     master.freeze()
     yield wait_until(lambda: lab.redis.master() is not master and f"{master.port} was replaced", 30, "another master", 0.1)
     master.thaw()
+
+
+# The Redis Cluster. What matters is the master of the one slot that holds the run's keys.
+
+@fault("redis-cluster.failover")
+def redis_cluster_failover(lab, rng, seconds):
+    """An orderly failover: the replica takes the slot over."""
+    redis, master = lab.redis, lab.redis.serving()
+    replica = redis.replica_of(master)
+    redis.at(replica, "CLUSTER", "FAILOVER")
+    yield wait_until(lambda: redis.serving() == replica and f"{replica} serves instead of {master}", 30, "another master", 0.1)
+
+
+@fault("redis-cluster.kill-master")
+def redis_cluster_kill_master(lab, rng, seconds):
+    """kill -9 of the slot's master; it comes back as a replica."""
+    redis, master = lab.redis, lab.redis.serving()
+    redis.kill(master)
+    yield wait_until(lambda: redis.serving() not in (None, master) and f"{master} was replaced", 30, "another master", 0.1)
+    redis.start_again(master)
+
+
+@fault("redis-cluster.move-slot")
+def redis_cluster_move_slot(lab, rng, seconds):
+    """The slot moves to another master while it is used."""
+    redis, master = lab.redis, lab.redis.serving()
+    other = redis.other_master(master)
+    redis.move_slot_of(redis.key, other)
+    yield redis.serving() == other and f"the slot moved from {master} to {other}"

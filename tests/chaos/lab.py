@@ -39,6 +39,7 @@ class Lab:
                  environment=None, tls=()):
         self.brokers, self.folder, self.names = brokers, folder, isolated_names()
         self.rabbit, self.redis = brokers.rabbitmq, brokers.redis
+        self.redis.channel = self.names.channel  # Where a Redis Cluster keeps this run's keys.
         folder.mkdir(parents=True, exist_ok=True)
         self.processes_file = history.Writer(folder, "processes")
         self.nemesis_file = history.Writer(folder, "nemesis")

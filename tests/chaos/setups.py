@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run stands on: one RabbitMQ and one Redis; the same with a small disk; three RabbitMQ nodes; three Redis with three sentinels. All on
-loopback, all ours.
+"""What a run stands on: one RabbitMQ and one Redis; the same with a small disk; three RabbitMQ nodes; three Redis with three sentinels; a Redis
+Cluster. All on loopback, all ours.
 
 Each setup looks like the harness's Brokers to a run: `rabbitmq`, `redis`, `restore()`, `end()`.
 """
@@ -13,9 +13,10 @@ from pathlib import Path
 
 import redis as redis_client
 
-from harness.brokers import Brokers, RabbitMq, Redis
+from harness.brokers import Brokers, RabbitMq, Redis, answers
 from harness.children import Child, clean_environment, free_ports
 from harness.certificates import make_certificates
+from harness.redis_cluster import RedisCluster
 from harness.timing import scaled, wait_until
 
 
@@ -228,13 +229,48 @@ class RedisTrio:
             node.end()
 
 
-class Sentinel:
-    def __init__(self, folder: Path):
+class ClusteredRedis(RedisCluster):
+    """Three masters, each with a replica; looks like one Redis whose client() is of the master that serves the run's keys."""
+    channel = ""  # Of the run: its name is the hash tag of all its keys.
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    @property
+    def key(self) -> str:
+        return f"{self.channel}:{{{self.channel}}}:log"
+
+    def client(self, db: int = 0):
+        port = self.serving()
+        if port is None:
+            raise redis_client.ConnectionError(f"no master for {self.key}")
+        return redis_client.Redis(host="127.0.0.1", port=port, socket_timeout=scaled(5))
+
+    def serving(self):
+        """The port of the master that serves the run's keys; None while there is none."""
+        try:
+            return self.master_of(self.key)
+        except AssertionError:
+            return None
+
+    def restore(self) -> None:
+        for port in set(self.ports) - set(self.living()):
+            self.start_again(port)
+        for port in self.ports:
+            wait_until(lambda port=port: answers(port, b"PING\r\n", b"+PONG"), 20, "a node answers")
+        wait_until(self.is_whole, 40, "the cluster is whole", 0.2)
+
+
+class RedisNodes:
+    """One RabbitMQ, and a Redis of several nodes."""
+
+    def __init__(self, folder: Path, make_redis):
         self.tls = folder / "tls"
         make_certificates(self.tls)
         self.rabbitmq = RabbitMq(folder / "rabbitmq", self.tls)
-        (folder / "trio").mkdir(parents=True)
-        self.redis = RedisTrio(folder / "trio", self.tls)
+        (folder / "redis").mkdir(parents=True)
+        self.redis = make_redis(folder / "redis", self.tls)
 
     def start(self) -> None:
         self.rabbitmq.begin()
@@ -253,4 +289,5 @@ class Sentinel:
         self.rabbitmq.end()
 
 
-SETUPS = {"single": Single, "small-disk": SmallDisk, "cluster": Cluster, "sentinel": Sentinel}
+SETUPS = {"single": Single, "small-disk": SmallDisk, "cluster": Cluster, "sentinel": lambda folder: RedisNodes(folder, RedisTrio),
+          "redis-cluster": lambda folder: RedisNodes(folder, lambda home, tls: ClusteredRedis(home))}

@@ -19,18 +19,22 @@ class RedisCluster:
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in [*free_ports(1), *self.ports[:3]])
 
     def start(self) -> None:
-        for port, bus in zip(self.ports, self._bus_ports):
-            home = self._folder / str(port)
-            home.mkdir(parents=True)
-            self._children[port] = Child(
-                ["redis-server", "--port", port, "--cluster-port", bus, "--bind", "127.0.0.1", "--dir", home, "--save", "", "--cluster-enabled", "yes",
-                 "--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
-                 "--repl-ping-replica-period", "1"],
-                env=clean_environment(HOME=home), cwd=home, stdout=home / "out", stderr=home / "out")
+        for port in self.ports:
+            (self._folder / str(port)).mkdir(parents=True)
+            self.start_again(port)
         for port in self.ports:
             wait_until(lambda port=port: answers(port, b"PING\r\n", b"+PONG"), 20, "a node answers")
         self.cli("--cluster", "create", *[f"127.0.0.1:{port}" for port in self.ports], "--cluster-replicas", "1", "--cluster-yes")
         wait_until(self.is_whole, 30, "the cluster is whole", 0.2)
+
+    def start_again(self, port: int) -> None:
+        """A node comes back without its data, but remembers the cluster."""
+        home, bus = self._folder / str(port), self._bus_ports[self.ports.index(port)]
+        self._children[port] = Child(
+            ["redis-server", "--port", port, "--cluster-port", bus, "--bind", "127.0.0.1", "--dir", home, "--save", "", "--cluster-enabled", "yes",
+             "--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
+             "--repl-ping-replica-period", "1"],
+            env=clean_environment(HOME=home), cwd=home, stdout=home / "out", stderr=home / "out")
 
     def cli(self, *words) -> str:
         done = subprocess.run(["redis-cli", *map(str, words)], capture_output=True, text=True, timeout=scaled(60), check=False)
