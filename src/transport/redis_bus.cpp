@@ -124,7 +124,7 @@ void RedisBus::on_refused(Batch batch, Attempt attempt, const std::vector<RedisR
             break;
         }
     }
-    drop_replica(text_of(*cause));
+    leave_if_no_master(text_of(*cause));
     CommitResult refused = to_commit_result(*cause);
     if (refused.detail.starts_with("OOM") && !attempt.made_room && connection_.is_up()) {
         attempt.made_room = true;
@@ -157,10 +157,12 @@ void RedisBus::refuse(Batch batch, const std::string& detail, Status status) {
     batch.done(std::vector(batch.requests.size(), CommitResult{.status = status, .detail = detail}));
 }
 
-void RedisBus::drop_replica(std::string_view error) {
+void RedisBus::leave_if_no_master(std::string_view error) {
     // The master has moved; the name may lead to the new one. The old connection never would.
     if (error.starts_with("READONLY")) {
         connection_.drop(redis_error(error));
+    } else if (error.starts_with("NOREPLICAS")) {
+        connection_.check_master();
     }
 }
 
@@ -175,7 +177,7 @@ void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
         if (!is_error(reply)) {
             return done({});
         }
-        drop_replica(text_of(reply));
+        leave_if_no_master(text_of(reply));
         done(std::unexpected(redis_error(text_of(reply))));
     });
 }

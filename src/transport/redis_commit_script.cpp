@@ -316,7 +316,7 @@ CommitResult to_commit_result(const redisReply& reply) {
     if (is_error(reply)) {
         return from_error(text_of(reply));
     }
-    switch (number_at(reply, 0)) {
+    switch (reply.elements == 2 ? number_at(reply, 0) : 0) {
         case kFresh:
             return {.status = Status::fresh, .detail = ""};
         case kDuplicate:

@@ -9,6 +9,10 @@
 namespace boardbus::transport {
 namespace {
 
+// Whether this is still the master is asked at most, and at least, this often.
+constexpr std::chrono::seconds kDoubtInterval{1};
+constexpr std::chrono::seconds kUnasked{5};
+
 // In RESP2 a message is a reply that nobody asked for, told from an answer only by its form.
 bool is_message(const redisReply& reply) {
     return reply.type == REDIS_REPLY_ARRAY && reply.elements == 3 && reply.element[2]->type == REDIS_REPLY_STRING &&
@@ -34,7 +38,8 @@ RedisConnection::RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions opt
       stream_(loop, *this, options_.tls),
       watch_(loop, [this] { on_timer(); }),
       backoff_(options_.reconnect_initial, options_.reconnect_max),
-      retry_(loop, [this] { start(); }) {}
+      retry_(loop, [this] { start(); }),
+      doubt_(loop, [this] { check_master(); }) {}
 
 void RedisConnection::start() {
     if (!locator_) {
@@ -54,9 +59,11 @@ void RedisConnection::open() {
 }
 
 void RedisConnection::check_master() {
-    if (!locator_ || !up_ || locator_->is_asking()) {
+    if (!locator_ || !up_ || locator_->is_asking() || loop_.now() - doubted_ < kDoubtInterval) {
         return;
     }
+    doubted_ = loop_.now();
+    doubt_.start(kUnasked);
     locator_->ask([this](const Result<Endpoint>& master) {
         if (up_ && master && *master != server_) {
             drop(Error{Errc::unavailable, to_text(server_) + ": the master is " + to_text(*master)});
@@ -122,7 +129,10 @@ Result<void> RedisConnection::read_login(const std::vector<RedisReply>& replies)
         // A user or a proxy may not name its connection; nothing depends on the name.
         const bool only_name = &reply == &replies.back() && (error.code == Errc::refused || text.starts_with("NOPERM"));
         if (!only_name) {
-            return fail(error.code, to_text(server_) + ": " + error.detail);
+            // A server that does not know AUTH repeats its arguments.
+            const std::string& password = options_.url.password;
+            const bool tells = !password.empty() && error.detail.find(password) != std::string::npos;
+            return fail(error.code, to_text(server_) + ": " + (tells ? "AUTH is refused" : error.detail));
         }
     }
     if (locator_) {
@@ -140,6 +150,9 @@ void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
     }
     up_ = true;
     up_since_ = loop_.now();
+    if (locator_) {
+        doubt_.start(kUnasked);
+    }
     reported_.clear();
     reconnects_ += ups_++ > 0 ? 1 : 0;
     owner_.on_redis_up();
@@ -235,10 +248,14 @@ void RedisConnection::drop(Error error) {
 void RedisConnection::on_closed(const Error& error) {
     reader_.reset();
     watch_.stop();
+    doubt_.stop();
     silent_ = false;
     moved_.clear();
     if (locator_) {
         locator_->stop();
+        if (!up_) {
+            locator_->distrust();
+        }
     }
     // One that lasted and was lost is tried again at once; one that is refused, or is lost whenever it is made, must wait.
     const bool lasted = up_ && loop_.now() - up_since_ > options_.reconnect_initial;

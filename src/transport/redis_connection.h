@@ -91,7 +91,8 @@ class RedisConnection final : private StreamOwner {
     bool is_up() const { return up_; }
 
     /// Something hints that this server is no longer the master: asks Sentinels or cluster, if there are any, and drops the connection when
-    /// they name another one. An old master that was only frozen takes writes until it is told. A question under way is enough.
+    /// they name another one. An old master that was only frozen takes writes until it is told. Not more often than once a second; without
+    /// a hint it is asked every five seconds, because a master that is cut off from all others but us gives none.
     void check_master();
 
     /// How often it has come back.
@@ -135,6 +136,8 @@ class RedisConnection final : private StreamOwner {
 
     Backoff backoff_;
     Timer retry_;
+    Timer doubt_;  // Whether this is still the master.
+    Instant doubted_{};
     std::string reported_;  // The cause that the owner knows; empty: he thinks we are up, or nothing yet.
     std::uint64_t ups_ = 0;
     std::uint64_t reconnects_ = 0;

@@ -28,6 +28,10 @@ void RedisLocator::ask(Found found) {
     try_next();
 }
 
+void RedisLocator::distrust() {
+    std::ranges::rotate(servers_, servers_.begin() + 1);
+}
+
 void RedisLocator::stop() {
     stream_.close();
     timer_.stop();

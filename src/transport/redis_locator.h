@@ -45,6 +45,10 @@ class RedisLocator final : private StreamOwner {
     /// Whom to ask first the next time: a node that another one pointed to.
     void hear_of(Endpoint node) { hint_ = std::move(node); }
 
+    /// The server that was named last was none: whoever named it is asked last the next time. One Sentinel that is cut off from the
+    /// others would lead back to a dead master for ever.
+    void distrust();
+
     /// Forgets the question under way.
     void stop();
 

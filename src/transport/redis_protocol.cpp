@@ -12,6 +12,9 @@ namespace {
 // Idle, the reader keeps at most this much.
 constexpr std::size_t kKeptBufferBytes = std::size_t{1} << 20;
 
+// Of an error, this much is kept: it goes into logs and reasons.
+constexpr std::size_t kReasonBytesMax = 300;
+
 constexpr std::array<std::string_view, 18> kUnavailable{
     "LOADING",    "READONLY", "OOM",       "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "BUSY", "TRYAGAIN",
     "UNKILLABLE", "NOAUTH",   "WRONGPASS", "NOPERM",     "NOSCRIPT",   "EXECABORT",   "MOVED",   "ASK",  "CROSSSLOT"};
@@ -26,12 +29,13 @@ Error redis_error(std::string_view text) {
         cause.remove_prefix(at + kBecause.size());
     }
     const std::string_view code = cause.substr(0, cause.find(' '));
-    // What a script may not do, Redis 7.0 says without a code of its own. CROSSSLOT: a node of a cluster by a URL of a single server.
-    const bool away = std::ranges::find(kUnavailable, code) != kUnavailable.end() ||
-                      cause.starts_with("ERR max number of clients") ||
-                      cause.starts_with("ERR The user executing the script") ||
-                      cause.starts_with("ERR Script attempted to access a non local key");
-    return Error{away ? Errc::unavailable : Errc::refused, std::string(cause)};
+    // What a script may not do, Redis 7 says without a code of its own: on a replica, in a cluster that is down or is moving the slot.
+    // CROSSSLOT: a node of a cluster by a URL of a single server.
+    const bool away =
+        std::ranges::find(kUnavailable, code) != kUnavailable.end() || cause.starts_with("ERR max number of clients") ||
+        cause.starts_with("ERR The user executing the script") || cause.starts_with("ERR Script attempted to ") ||
+        cause.starts_with("ERR Unable to execute command");
+    return Error{away ? Errc::unavailable : Errc::refused, std::string(cause.substr(0, kReasonBytesMax))};
 }
 
 RedisCommands& RedisCommands::add(std::initializer_list<std::string_view> words) {

@@ -109,6 +109,8 @@ TEST(RedisError, OutagesAreNobodysFault) {
                              "ASK 3999 127.0.0.1:6381",
                              "CROSSSLOT Keys in request don't hash to the same slot",
                              "ERR Script attempted to access a non local key in a cluster node script: f1",
+                             "ERR Script attempted to execute a write command while the cluster is down and readonly",
+                             "ERR Unable to execute command, during rehashing undeclared keys were accessed",
                              "EXECABORT Transaction discarded because of: OOM x"}) {
         EXPECT_EQ(redis_error(text).code, Errc::unavailable) << text;
     }
@@ -117,6 +119,10 @@ TEST(RedisError, OutagesAreNobodysFault) {
           "EXECABORT Transaction discarded because of: ERR x"}) {
         EXPECT_EQ(redis_error(text).code, Errc::refused) << text;
     }
+}
+
+TEST(RedisError, KeepsTheBeginningOfAText) {
+    EXPECT_EQ(redis_error("ERR " + std::string(1 << 20, 'x')).detail.size(), 300);
 }
 
 Status status_of(std::string_view bytes) {
@@ -133,6 +139,8 @@ TEST(CommitResult, FollowsTheReply) {
     EXPECT_EQ(status_of("-OOM command not allowed\r\n"), Status::unavailable);
     EXPECT_EQ(status_of("$-1\r\n"), Status::unavailable);
     EXPECT_EQ(status_of(":9\r\n"), Status::unavailable);
+    EXPECT_EQ(status_of("*1\r\n:2\r\n"), Status::unavailable);
+    EXPECT_EQ(status_of("*0\r\n"), Status::unavailable);
 }
 
 }  // namespace

@@ -138,6 +138,20 @@ TEST_F(LiveSentinels, AMasterThatThawsAfterAFailoverIsLeft) {
     EXPECT_THAT(page_after(0).events, SizeIs(200));
 }
 
+TEST_F(LiveSentinels, ASentinelThatNamesADeadMasterIsNotAskedForEver) {
+    RedisServer dead;
+    dead.start({});
+    RedisServer stale;
+    stale.start_sentinel(dead.port());
+    dead.kill();
+    RedisOptions options = by_sentinels();
+    options.url.sentinels.insert(options.url.sentinels.begin(), {.host = "127.0.0.1", .port = stale.port()});
+
+    const std::string about = RedisClient(loop_, options).call({"INFO", "server"});
+
+    EXPECT_NE(about.find("tcp_port:" + std::to_string(nodes_[0].port())), std::string::npos) << about;
+}
+
 TEST_F(LiveSentinels, AnUnknownMasterAndNoSentinelSayWhy) {
     RedisOptions options = by_sentinels();
     options.url.master = "nobody";
