@@ -83,19 +83,21 @@ def table(rows, kept: dict) -> str:
     return "\n".join(lines)
 
 
-def others(rows) -> str:
+def others(names) -> str:
     """What `the other` is where it is not the floor, and other remarks."""
-    lines = [f"- **{row.name}**: the other is {row.other}." if row.other != "floor" else f"- **{row.name}**:" for row, _, _ in rows
-             if row.other != "floor" or row.note]
-    notes = [row.note for row, _, _ in rows if row.other != "floor" or row.note]
-    return "\n".join(f"{line}{' ' + note[0].upper() + note[1:] + '.' if note else ''}" for line, note in zip(lines, notes))
+    lines = []
+    for row in (row for row in ROWS if row.name in names and (row.other != "floor" or row.note)):
+        other = f" the other is {row.other}." if row.other != "floor" else ""
+        note = f" {row.note[0].upper()}{row.note[1:]}." if row.note else ""
+        lines.append(f"- **{row.name}**:{other}{note}")
+    return "\n".join(lines)
 
 
 def facts(rows, kept: dict) -> str:
     def values(key):
         return "; ".join(dict.fromkeys(str(saved[key]) for _, saved, _ in rows))
     loads = [saved["load_before"] for _, saved, _ in rows]
-    older = f"- Not measured again, older than what follows: {', '.join(f'**{name}**' for name in kept)}\n" if kept else ""
+    older = f"- Not measured again, older than what follows, and not in the plot: {', '.join(f'**{name}**' for name in kept)}\n" if kept else ""
     return older + "\n".join([
         f"- Machine: {values('machine')}; {values('tcp')}; {values('files')}; server and load generator on a core each, over loopback",
         f"- boardbus: {values('boardbus')}",
@@ -104,15 +106,20 @@ def facts(rows, kept: dict) -> str:
         f"- Date: {values('date')}; {sum(saved['took_s'] for _, saved, _ in rows) / 60:.0f} minutes of measuring"])
 
 
-def summary(rows) -> str:
+def summary(rows, last: str) -> str:
+    """The README's table; `last` is the one that stands there."""
     lines = ["| | boardbus | beside it | quotient | pairs |", "|---|---|---|---|---|"]
-    for row, saved, outcomes in rows:
-        for found in outcomes:
-            if SUMMARY.get(row.name) == found.measure.key:
-                quotient = judged_text(found) if found.measure.is_ratio else ""
-                other = f"{median(found.other, found.measure.form)} ({row.other})" if found.other else ""
-                lines.append(f"| {row.title}: {found.measure.label} | {median(found.ours, found.measure.form)} | {other} | {quotient} | "
-                             f"{len(saved['pairs'])} |")
+    measured = {row.name: (saved, outcomes) for row, saved, outcomes in rows}
+    for row in (row for row in ROWS if row.name in SUMMARY):
+        if row.name not in measured:
+            lines += [line for line in last.splitlines() if line.startswith(f"| {row.title}: ")]
+            continue
+        saved, outcomes = measured[row.name]
+        found = next(found for found in outcomes if found.measure.key == SUMMARY[row.name])
+        quotient = judged_text(found) if found.measure.is_ratio else ""
+        other = f"{median(found.other, found.measure.form)} ({row.other})" if found.other else ""
+        lines.append(f"| {row.title}: {found.measure.label} | {median(found.ours, found.measure.form)} | {other} | {quotient} | "
+                     f"{len(saved['pairs'])} |")
     return "\n".join(lines)
 
 
@@ -122,9 +129,7 @@ CORES = 16
 
 def extrapolation(rows) -> str:
     """From the row `sockets` to a million, with the arithmetic."""
-    saved = next((saved for row, saved, _ in rows if row.name == "sockets"), None)
-    if saved is None:
-        return "The row `sockets` has not been measured."
+    saved = next(saved for row, saved, _ in rows if row.name == "sockets")
 
     def middle(key):
         return statistics.median(pair["ours"][key] for pair in saved["pairs"])
@@ -164,12 +169,13 @@ def write_report(root: pathlib.Path, results: pathlib.Path) -> None:
         "Written by `./dev bench fanout --report`; bench/README.md says what the numbers mean. Values are medians. What is judged is the median\n"
         "of the quotients of neighbouring runs (or of our own values, where the target is absolute), with a confidence interval of at least\n"
         "95 % from 6 pairs on (with fewer: lowest and highest), and their range.\n\n"
-        f"{table(rows, kept)}\n\n{others(rows)}\n\n![How far each measure is from its target](fanout.svg)\n\n{facts(rows, kept)}\n")
+        f"{table(rows, kept)}\n\n{others({*names, *kept})}\n\n![How far each measure is from its target](fanout.svg)\n\n{facts(rows, kept)}\n")
     (out / "fanout.svg").write_text(plot([(row, found) for row, _, outcomes in rows for found in outcomes if found.measure.target is not None]))
     picture = "![How far each measure is from its target](../bench/results/fanout.svg)"
-    replace_between_markers(root / "docs/performance.md", "fanout", f"{table(rows, kept)}\n\n{others(rows)}\n\n{picture}\n\n{facts(rows, kept)}")
-    replace_between_markers(root / "docs/performance.md", "extrapolation", extrapolation(rows))
-    replace_between_markers(root / "README.md", "fanout-summary", summary(rows))
+    replace_between_markers(root / "docs/performance.md", "fanout", f"{table(rows, kept)}\n\n{others({*names, *kept})}\n\n{picture}\n\n{facts(rows, kept)}")
+    if "sockets" in names:
+        replace_between_markers(root / "docs/performance.md", "extrapolation", extrapolation(rows))
+    replace_between_markers(root / "README.md", "fanout-summary", summary(rows, (root / "README.md").read_text()))
     absent = [row.name for row in ROWS if row.name not in names]
     print(f"written: bench/results/fanout.md, fanout.svg, tables in README.md and docs/performance.md"
           f"{'; kept, or not there: ' + ', '.join(absent) if absent else ''}")
