@@ -143,6 +143,8 @@ TEST_F(LiveSentinels, ASentinelThatNamesADeadMasterIsNotAskedForEver) {
     dead.start({});
     RedisServer stale;
     stale.start_sentinel(dead.port());
+    RedisClient asker(loop_, plain(stale));
+    run_until([&] { return asker.call({"INFO", "sentinel"}).find("status=ok") != std::string::npos; }, 20s);
     dead.kill();
     RedisOptions options = by_sentinels();
     options.url.sentinels.insert(options.url.sentinels.begin(), {.host = "127.0.0.1", .port = stale.port()});
