@@ -156,8 +156,9 @@ class Pair:
         return self.measure_floor(scenario, step="dedupe")
 
     def measure_floor(self, scenario: Scenario, message: str = "bare", step: str = "commit") -> dict:
-        return run_probe(self._options, "bench_floor", "--message", message, "--step", step, "--amqp-url", self._brokers.rabbitmq.url, "--redis-url", self._brokers.redis.url,
-                         "--queue", scenario.queue, "--rate", scenario.rate, "--window", self._options.window, "--bytes", FLOOR_BYTES)
+        return run_probe(self._options, "bench_floor", "--message", message, "--step", step, "--amqp-url", self._brokers.rabbitmq.url,
+                         "--redis-url", self._brokers.redis.url, "--queue", scenario.queue, "--rate", scenario.rate,
+                         "--window", self._options.window, "--bytes", FLOOR_BYTES)
 
     def end(self) -> None:
         for process in reversed(self._processes):

@@ -91,7 +91,7 @@ transport::RedisOptions redis_options(const transport::RedisUrl& url) {
 /// What RabbitMQ is asked for: the names, and the arguments of the queue.
 board::Topology topology_of(const Options& options, const std::string& queue) {
     board::TopologyOptions names;
-    names.main = {"bench.floor", queue, "boards.activity." + options.queue};
+    names.main = {queue, queue, "boards.activity"};  // An exchange of its own: others would get the events, too.
     names.queue_type = options.queue == "quorum" ? board::QueueType::quorum : board::QueueType::classic;
     board::Topology topology = board::make_topology(names);
     if (options.message == "bare") {

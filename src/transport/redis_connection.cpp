@@ -9,9 +9,9 @@
 namespace boardbus::transport {
 namespace {
 
-// Whether this is still the master is asked at most, and at least, this often.
-constexpr std::chrono::seconds kDoubtInterval{1};
-constexpr std::chrono::seconds kUnasked{5};
+// Whether this is still the master: asked without a hint, and how often hints count.
+constexpr std::chrono::seconds kMasterCheckEvery{5};
+constexpr std::chrono::seconds kMasterCheckMin{1};
 
 // In RESP2 a message is a reply that nobody asked for, told from an answer only by its form.
 bool is_message(const redisReply& reply) {
@@ -39,7 +39,10 @@ RedisConnection::RedisConnection(Loop& loop, RedisOwner& owner, RedisOptions opt
       watch_(loop, [this] { on_timer(); }),
       backoff_(options_.reconnect_initial, options_.reconnect_max),
       retry_(loop, [this] { start(); }),
-      doubt_(loop, [this] { check_master(); }) {}
+      master_check_(loop, [this] {
+          master_check_.start(kMasterCheckEvery);
+          check_master();
+      }) {}
 
 void RedisConnection::start() {
     if (!locator_) {
@@ -59,11 +62,10 @@ void RedisConnection::open() {
 }
 
 void RedisConnection::check_master() {
-    if (!locator_ || !up_ || locator_->is_asking() || loop_.now() - doubted_ < kDoubtInterval) {
+    if (!locator_ || !up_ || locator_->is_asking() || loop_.now() - master_checked_ < kMasterCheckMin) {
         return;
     }
-    doubted_ = loop_.now();
-    doubt_.start(kUnasked);
+    master_checked_ = loop_.now();
     locator_->ask([this](const Result<Endpoint>& master) {
         if (up_ && master && *master != server_) {
             drop(Error{Errc::unavailable, to_text(server_) + ": the master is " + to_text(*master)});
@@ -151,7 +153,7 @@ void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
     up_ = true;
     up_since_ = loop_.now();
     if (locator_) {
-        doubt_.start(kUnasked);
+        master_check_.start(kMasterCheckEvery);
     }
     reported_.clear();
     reconnects_ += ups_++ > 0 ? 1 : 0;
@@ -248,7 +250,7 @@ void RedisConnection::drop(Error error) {
 void RedisConnection::on_closed(const Error& error) {
     reader_.reset();
     watch_.stop();
-    doubt_.stop();
+    master_check_.stop();
     silent_ = false;
     moved_.clear();
     if (locator_) {

@@ -136,9 +136,9 @@ class RedisConnection final : private StreamOwner {
 
     Backoff backoff_;
     Timer retry_;
-    Timer doubt_;  // Whether this is still the master.
-    Instant doubted_{};
-    std::string reported_;  // The cause that the owner knows; empty: he thinks we are up, or nothing yet.
+    Timer master_check_;
+    Instant master_checked_{};  // When Sentinels or cluster were asked last.
+    std::string reported_;      // The cause that the owner knows; empty: he thinks we are up, or nothing yet.
     std::uint64_t ups_ = 0;
     std::uint64_t reconnects_ = 0;
 };

@@ -194,7 +194,7 @@ def redis_cluster_kill_master(lab, rng, seconds):
     redis, master = lab.redis, lab.redis.serving()
     redis.kill(master)
     yield wait_until(lambda: redis.serving() not in (None, master) and f"{master} was replaced", 30, "another master", 0.1)
-    redis.start_again(master)
+    redis.begin(master)
 
 
 @fault("redis-cluster.move-slot")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redis as redis_client
 
-from harness.brokers import Brokers, RabbitMq, Redis, answers
+from harness.brokers import Brokers, RabbitMq, Redis
 from harness.children import Child, clean_environment, free_ports
 from harness.certificates import make_certificates
 from harness.redis_cluster import RedisCluster
@@ -241,7 +241,7 @@ class ClusteredRedis(RedisCluster):
     def key(self) -> str:
         return f"{self.channel}:{{{self.channel}}}:log"
 
-    def client(self, db: int = 0):
+    def client(self):
         port = self.serving()
         if port is None:
             raise redis_client.ConnectionError(f"no master for {self.key}")
@@ -256,9 +256,8 @@ class ClusteredRedis(RedisCluster):
 
     def restore(self) -> None:
         for port in set(self.ports) - set(self.living()):
-            self.start_again(port)
-        for port in self.ports:
-            wait_until(lambda port=port: answers(port, b"PING\r\n", b"+PONG"), 20, "a node answers")
+            self.begin(port)
+        self.wait_answers()
         wait_until(self.is_whole, 40, "the cluster is whole", 0.2)
 
 

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 from harness import processes  # noqa: E402
 from harness.brokers import Brokers, isolated_names, missing_programs  # noqa: E402
+from harness.pipeline import Pipeline, Queues  # noqa: E402
 from harness.processes import Boardbus, Supervisor  # noqa: E402
 from harness.timing import scaled  # noqa: E402
 
@@ -120,3 +121,23 @@ def board():
 @pytest.fixture
 def names():
     return isolated_names()
+
+
+@pytest.fixture
+def own(brokers, start, names):
+    """Builds pipelines with names of their own, and takes their queues away afterwards."""
+    made = []
+
+    def build(settings=None, **more):
+        made.append(Pipeline(start, brokers, names, settings, **more))
+        return made[-1]
+    yield build
+    for one in made[:1]:
+        one.remove_queues()
+
+
+@pytest.fixture
+def own_queues(brokers, names):
+    made = Queues(brokers, names)
+    yield made
+    made.close()

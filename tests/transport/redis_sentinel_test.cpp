@@ -120,6 +120,8 @@ TEST_F(LiveSentinels, WhatOnlyTheLostMasterHadIsToldAsABreak) {
 }
 
 TEST_F(LiveSentinels, AMasterThatThawsAfterAFailoverIsLeft) {
+    // Such impatient Sentinels may fail over more than once: never back to this one.
+    ASSERT_EQ(RedisClient(loop_, plain(nodes_[0])).call({"CONFIG", "SET", "replica-priority", "0"}), "OK");
     connect(1);
     commit_surely(0, 50);
 
@@ -152,6 +154,26 @@ TEST_F(LiveSentinels, ASentinelThatNamesADeadMasterIsNotAskedForEver) {
     const std::string about = RedisClient(loop_, options).call({"INFO", "server"});
 
     EXPECT_NE(about.find("tcp_port:" + std::to_string(nodes_[0].port())), std::string::npos) << about;
+}
+
+TEST_F(LiveSentinels, AMasterThatGivesNoHintIsLeftWhenTheSentinelsNameAnother) {
+    RedisServer cut_off;
+    cut_off.start({});
+    RedisServer sentinel;
+    sentinel.start_sentinel(cut_off.port());
+    RedisOptions options = redis();
+    options.url.master = "main";
+    options.url.sentinels.push_back({.host = "127.0.0.1", .port = sentinel.port()});
+    RedisClient asker(loop_, plain(sentinel));
+    RedisClient client(loop_, options);
+    run_until([&] { return client.call({"INFO", "server"}).contains("tcp_port:" + std::to_string(cut_off.port())); },
+              20s);
+
+    EXPECT_EQ(asker.call({"SENTINEL", "REMOVE", "main"}), "OK");
+    EXPECT_EQ(asker.call({"SENTINEL", "MONITOR", "main", "127.0.0.1", std::to_string(nodes_[0].port()), "1"}), "OK");
+
+    run_until([&] { return client.call({"INFO", "server"}).contains("tcp_port:" + std::to_string(nodes_[0].port())); },
+              10s);
 }
 
 TEST_F(LiveSentinels, AnUnknownMasterAndNoSentinelSayWhy) {

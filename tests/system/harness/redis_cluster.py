@@ -21,20 +21,23 @@ class RedisCluster:
     def start(self) -> None:
         for port in self.ports:
             (self._folder / str(port)).mkdir(parents=True)
-            self.start_again(port)
-        for port in self.ports:
-            wait_until(lambda port=port: answers(port, b"PING\r\n", b"+PONG"), 20, "a node answers")
+            self.begin(port)
+        self.wait_answers()
         self.cli("--cluster", "create", *[f"127.0.0.1:{port}" for port in self.ports], "--cluster-replicas", "1", "--cluster-yes")
         wait_until(self.is_whole, 30, "the cluster is whole", 0.2)
 
-    def start_again(self, port: int) -> None:
-        """A node comes back without its data, but remembers the cluster."""
+    def begin(self, port: int) -> None:
+        """Starts a node. One that ran before comes back without its data, but remembers the cluster."""
         home, bus = self._folder / str(port), self._bus_ports[self.ports.index(port)]
         self._children[port] = Child(
             ["redis-server", "--port", port, "--cluster-port", bus, "--bind", "127.0.0.1", "--dir", home, "--save", "", "--cluster-enabled", "yes",
              "--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
              "--repl-ping-replica-period", "1"],
             env=clean_environment(HOME=home), cwd=home, stdout=home / "out", stderr=home / "out")
+
+    def wait_answers(self) -> None:
+        for port in self.ports:
+            wait_until(lambda port=port: answers(port, b"PING\r\n", b"+PONG"), 20, "a node answers")
 
     def cli(self, *words) -> str:
         done = subprocess.run(["redis-cli", *map(str, words)], capture_output=True, text=True, timeout=scaled(60), check=False)
