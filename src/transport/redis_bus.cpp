@@ -124,7 +124,6 @@ void RedisBus::on_refused(Batch batch, Attempt attempt, const std::vector<RedisR
             break;
         }
     }
-    leave_if_no_master(text_of(*cause));
     CommitResult refused = to_commit_result(*cause);
     if (refused.detail.starts_with("OOM") && !attempt.made_room && connection_.is_up()) {
         attempt.made_room = true;
@@ -157,15 +156,6 @@ void RedisBus::refuse(Batch batch, const std::string& detail, Status status) {
     batch.done(std::vector(batch.requests.size(), CommitResult{.status = status, .detail = detail}));
 }
 
-void RedisBus::leave_if_no_master(std::string_view error) {
-    // The master has moved; the name may lead to the new one. The old connection never would.
-    if (error.starts_with("READONLY")) {
-        connection_.drop(redis_error(error));
-    } else if (error.starts_with("NOREPLICAS")) {
-        connection_.check_master();
-    }
-}
-
 void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
     RedisCommands commands;
     script_.add_probe(commands);
@@ -177,7 +167,6 @@ void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
         if (!is_error(reply)) {
             return done({});
         }
-        leave_if_no_master(text_of(reply));
         done(std::unexpected(redis_error(text_of(reply))));
     });
 }

@@ -71,7 +71,6 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     void on_refused(Batch batch, Attempt attempt, const std::vector<RedisReply>& replies);
     void make_room(Batch batch, Attempt attempt, board::CommitResult refused);
     void refuse(Batch batch, const std::string& detail, board::CommitResult::Status status);
-    void leave_if_no_master(std::string_view error);
     std::string attempts_key(const std::string& id) const;
 
     const RedisBusOptions options_;

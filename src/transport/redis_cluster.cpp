@@ -19,11 +19,7 @@ std::optional<std::string> host_of(std::string_view name, const Endpoint& asked)
     if (name.empty()) {
         return asked.host;
     }
-    const bool legal = name.size() <= kHostBytesMax && std::ranges::all_of(name, [](char c) {
-                           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                                  c == '.' || c == '-' || c == '_' || c == ':';
-                       });
-    return legal ? std::optional<std::string>(name) : std::nullopt;
+    return is_host(name) ? std::optional<std::string>(name) : std::nullopt;
 }
 
 std::optional<std::uint16_t> port_of(long long number) {
@@ -54,6 +50,13 @@ void remember(std::vector<Endpoint>& nodes, const Endpoint& node) {
 }
 
 }  // namespace
+
+bool is_host(std::string_view name) {
+    return !name.empty() && name.size() <= kHostBytesMax && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+               c == '_' || c == ':';
+    });
+}
 
 std::uint16_t crc16(std::string_view text) {
     std::uint32_t crc = 0;

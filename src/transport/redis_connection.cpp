@@ -162,7 +162,7 @@ void RedisConnection::on_logged_in(const std::vector<RedisReply>& replies) {
 
 void RedisConnection::on_bytes(std::string_view bytes) {
     const RedisReader* const connection = reader_.get();
-    set_silent(false);
+    bool answered = false;  // A peer that sends a reply byte by byte answers nothing.
     Result<void> understood;
     reader_->feed(bytes);
     while (understood && connection == reader_.get()) {
@@ -170,6 +170,8 @@ void RedisConnection::on_bytes(std::string_view bytes) {
         if (reply && *reply == nullptr) {
             break;
         }
+        answered = true;
+        set_silent(false);
         understood = reply ? take(std::move(*reply)) : std::unexpected(reply.error());
     }
     if (!messages_.empty()) {
@@ -178,13 +180,15 @@ void RedisConnection::on_bytes(std::string_view bytes) {
     if (connection != reader_.get()) {
         return;
     }
-    if (!moved_.empty()) {
-        return drop(Error{Errc::unavailable, to_text(server_) + ": " + moved_});
+    if (!wrong_.empty()) {
+        return drop(Error{Errc::unavailable, to_text(server_) + ": " + wrong_});
     }
     if (!understood) {
         return drop(Error{Errc::unavailable, to_text(server_) + ": " + understood.error().detail});
     }
-    watch_.start(pending_.empty() ? options_.ping_interval : options_.reply_timeout);
+    if (answered) {
+        watch_.start(pending_.empty() ? options_.ping_interval : options_.reply_timeout);
+    }
 }
 
 Result<void> RedisConnection::take(RedisReply reply) {
@@ -192,8 +196,8 @@ Result<void> RedisConnection::take(RedisReply reply) {
         messages_.push_back(std::move(reply));
         return {};
     }
-    if (options_.url.is_cluster() && is_error(*reply)) {
-        look_for_redirect(text_of(*reply));
+    if (is_error(*reply)) {
+        look_for_another_master(text_of(*reply));
     }
     if (pending_.empty()) {
         return fail(Errc::invalid, "a reply that nobody asked for: " + std::string(text_of(*reply).substr(0, 100)));
@@ -208,16 +212,19 @@ Result<void> RedisConnection::take(RedisReply reply) {
     return {};
 }
 
-/// MOVED: the slot is served elsewhere; whoever asked hears of an outage and asks again, there. ASK and TRYAGAIN come while a slot is on its
-/// way. A commit names keys that do not exist yet, and such a call Redis refuses at both ends until the slot has arrived: so these, too, are
-/// outages, and the connection stays.
-void RedisConnection::look_for_redirect(std::string_view error) {
-    if (error.starts_with("MOVED ")) {
+/// READONLY: the master has moved, and the name may lead to the new one; the old connection never would. MOVED: the slot is served
+/// elsewhere. Whoever asked hears of an outage and asks again, there. ASK and TRYAGAIN come while a slot is on its way. A commit names keys
+/// that do not exist yet, and such a call Redis refuses at both ends until the slot has arrived: so these, too, are outages, and the
+/// connection stays.
+void RedisConnection::look_for_another_master(std::string_view error) {
+    if (error.starts_with("READONLY ")) {
+        wrong_ = redis_error(error).detail;
+    } else if (options_.url.is_cluster() && error.starts_with("MOVED ")) {
         if (auto node = moved_to(error, server_)) {
             locator_->hear_of(std::move(*node));
         }
-        moved_ = error.substr(0, 100);
-    } else if (error.starts_with("CLUSTERDOWN")) {
+        wrong_ = redis_error(error).detail;
+    } else if (error.starts_with("NOREPLICAS ") || error.starts_with("CLUSTERDOWN ")) {
         check_master();
     }
 }
@@ -252,7 +259,7 @@ void RedisConnection::on_closed(const Error& error) {
     watch_.stop();
     master_check_.stop();
     silent_ = false;
-    moved_.clear();
+    wrong_.clear();
     if (locator_) {
         locator_->stop();
         if (!up_) {

@@ -2,8 +2,8 @@
 //
 // Nothing waits for a server that is away: what is sent while the connection is down fails at once, and what was under way when it
 // broke fails with it. A silent server is asked (PING) and then given up, because TCP alone would need minutes. With Sentinels or a cluster
-// the master is looked up before every attempt and has to say itself that it is one; in a cluster it is that of one slot, and a reply that
-// says MOVED ends the connection, so that the next one leads to where the slot is. Lives on the bus loop.
+// the master is looked up before every attempt and has to say itself that it is one; in a cluster it is that of one slot. A reply that says
+// that this is the wrong server (READONLY, MOVED) ends the connection, so that the next one leads to the right one. Lives on the bus loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -114,7 +114,7 @@ class RedisConnection final : private StreamOwner {
     void on_logged_in(const std::vector<RedisReply>& replies);
     void enqueue(const RedisCommands& commands, OnReplies done);
     Result<void> take(RedisReply reply);
-    void look_for_redirect(std::string_view error);
+    void look_for_another_master(std::string_view error);
     void on_timer();
     void set_silent(bool silent);
 
@@ -130,7 +130,7 @@ class RedisConnection final : private StreamOwner {
     std::vector<RedisReply> messages_;
     bool up_ = false;
     Instant up_since_;
-    std::string moved_;    // Why this server has nothing for us any more: a cluster's redirection.
+    std::string wrong_;    // Why this server is not ours any more: a replica's refusal, a cluster's redirection.
     bool silent_ = false;  // No reply in time, and patience has begun.
     Timer watch_;          // Due: with commands pending the server is dead, otherwise it is asked.
 

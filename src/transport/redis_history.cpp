@@ -84,7 +84,8 @@ std::uint64_t count_of(const redisReply& reply) {
     return number;
 }
 
-Result<board::HistoryPage> to_page(const redisReply& reply) {
+/// `log`: the events are numbered by `pos`, otherwise by `seq`. None of them is numbered `after` or below.
+Result<board::HistoryPage> to_page(const redisReply& reply, bool log, std::uint64_t after) {
     if (is_error(reply)) {
         return std::unexpected(redis_error(text_of(reply)));
     }
@@ -98,9 +99,14 @@ Result<board::HistoryPage> to_page(const redisReply& reply) {
     const redisReply& events = *reply.element[3];
     page.events.reserve(events.elements);
     for (std::size_t i = 0; i < events.elements; ++i) {
-        // An entry that somebody else wrote there is no event of ours.
+        // An entry that somebody else wrote there is no event of ours, nor is one that contradicts the order.
         auto event = board::parse_activity(text_of(*events.element[i]));
-        if (event && event->position && event->position->epoch == page.epoch) {
+        if (!event || !event->position || event->position->epoch != page.epoch) {
+            continue;
+        }
+        const std::uint64_t number = log ? event->position->pos : event->position->seq;
+        if (number > after && number <= page.last) {
+            after = number;
             page.events.push_back(std::move(*event));
         }
     }
@@ -138,11 +144,13 @@ void RedisHistory::read(std::string_view stream, std::string_view newest, Direct
     const auto commands = RedisCommands().add(
         {"EVAL", kReadScript, "2", keys_.state, stream, newest, direction == Direction::after ? "after" : "before",
          std::to_string(place), std::to_string(most), std::to_string(kPageBytesMax)});
-    connection_.send(commands, [done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
+    const bool log = newest == "pos";
+    const std::uint64_t floor = direction == Direction::after ? place : 0;
+    connection_.send(commands, [log, floor, done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
         if (!replies) {
             return done(std::unexpected(reported(replies.error())));
         }
-        auto page = to_page(*replies->front());
+        auto page = to_page(*replies->front(), log, floor);
         done(page ? std::move(page) : std::unexpected(reported(page.error())));
     });
 }

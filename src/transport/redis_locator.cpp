@@ -103,7 +103,7 @@ Result<Endpoint> RedisLocator::master_of_sentinel(const redisReply& reply) const
     const std::string_view port = text_of(*reply.element[1]);
     Endpoint master{.host = std::string(text_of(*reply.element[0])), .port = 0, .tls = servers_[next_ - 1].tls};
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), master.port);
-    if (error != std::errc() || end != port.data() + port.size() || master.port == 0 || master.host.empty()) {
+    if (error != std::errc() || end != port.data() + port.size() || master.port == 0 || !is_host(master.host)) {
         return fail(Errc::unavailable, "names no address");
     }
     return master;

@@ -28,6 +28,8 @@ Error redis_error(std::string_view text) {
     if (const auto at = text.find(kBecause); text.starts_with("EXECABORT") && at != text.npos) {
         cause.remove_prefix(at + kBecause.size());
     }
+    // A command that is not known, or is wrong, is repeated with its arguments: somebody's message, or a password.
+    cause = cause.substr(0, cause.find(", with args beginning with"));
     const std::string_view code = cause.substr(0, cause.find(' '));
     // What a script may not do, Redis 7 says without a code of its own: on a replica, in a cluster that is down or is moving the slot.
     // CROSSSLOT: a node of a cluster by a URL of a single server.

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "transport/listener.h"
@@ -126,6 +127,73 @@ TEST_F(RedisConnectionTest, RefusedLoginIsToldOnceAndTriedAgain) {
     ASSERT_EQ(owner_.downs.size(), 1U);
     EXPECT_NE(owner_.downs[0].detail.find("NOAUTH"), std::string::npos);
     EXPECT_EQ(owner_.ups, 0);
+}
+
+TEST_F(RedisConnectionTest, NoErrorTellsThePassword) {
+    // Redis repeats the first 128 characters of an argument; another server may repeat all.
+    const std::string password(200, 'p');
+    RedisOptions chosen = options();
+    chosen.url.password = password;
+    RedisConnection connection(loop_, owner_, chosen);
+    connection.start();
+
+    for (const std::string& told : {", with args beginning with: '" + password.substr(0, 128) + "'", ": " + password}) {
+        server_ = listener_.accept(loop_);
+        expect("*2\r\n$4\r\nAUTH\r\n$200\r\n" + password + "\r\n" + std::string(kSetName));
+        say("-ERR unknown command 'AUTH'" + told + "\r\n+OK\r\n");
+    }
+    run_until([this] { return owner_.downs.size() == 2; });
+
+    for (const Error& error : owner_.downs) {
+        EXPECT_EQ(error.detail.find("ppp"), std::string::npos) << error.detail;
+        EXPECT_NE(error.detail.find("AUTH"), std::string::npos) << error.detail;
+    }
+}
+
+TEST_F(RedisConnectionTest, ASentinelThatNamesNoHostIsNotFollowed) {
+    RedisOptions chosen = options();
+    chosen.url.sentinels = {listener_.endpoint()};
+    chosen.url.master = "main";
+    RedisConnection connection(loop_, owner_, chosen);
+    connection.start();
+
+    server_ = listener_.accept(loop_);
+    expect("*3\r\n$8\r\nSENTINEL\r\n$23\r\nGET-MASTER-ADDR-BY-NAME\r\n$4\r\nmain\r\n");
+    say("*2\r\n$9\r\n127.0\n0.1\r\n$4\r\n6379\r\n");
+    run_until([this] { return !owner_.downs.empty(); });
+
+    EXPECT_NE(owner_.downs[0].detail.find("names no address"), std::string::npos) << owner_.downs[0].detail;
+}
+
+TEST_F(RedisConnectionTest, AReadOnlyServerIsLeftByWhoeverWrites) {
+    RedisConnection connection(loop_, owner_, options());
+    bring_up(connection);
+
+    connection.send(RedisCommands().add({"A"}), record());
+    connection.send(RedisCommands().add({"B"}), record());
+    say("-READONLY You can't write against a read only replica.\r\n");
+    run_until([this] { return errors_.size() == 1; });
+
+    EXPECT_EQ(answers_.size(), 1U) << "who asked is told";
+    EXPECT_EQ(errors_[0], Errc::unavailable);
+    EXPECT_NE(owner_.downs.at(0).detail.find("READONLY"), std::string::npos);
+    log_in();
+    run_until([&] { return connection.is_up(); });
+}
+
+TEST_F(RedisConnectionTest, AReplyThatNeverEndsIsNoAnswer) {
+    RedisConnection connection(loop_, owner_, options());
+    bring_up(connection);
+
+    connection.send(RedisCommands().add({"A"}), record());
+    say("+");
+    for (int turns = 0; turns < 500 && errors_.empty(); ++turns) {
+        ::send(server_.get(), "a", 1, MSG_NOSIGNAL);
+        std::this_thread::sleep_for(2ms);
+        loop_.turn(0ms);
+    }
+
+    EXPECT_EQ(errors_, std::vector{Errc::timeout});
 }
 
 TEST_F(RedisConnectionTest, RepliesComeInOrderOnePipelineEach) {

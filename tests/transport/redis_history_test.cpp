@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "board/activity.h"
 #include "transport/memory_history.h"
 #include "transport/redis_live.h"
 
@@ -175,6 +176,31 @@ TEST_F(LiveHistory, BoardsThatWereIdleLongestGoFirstAndComeBackAboveTheirNumbers
     add("first", 2);
 
     EXPECT_THAT(seqs(after("first", 0)), ElementsAre(30, 31));
+}
+
+TEST_F(LiveHistory, EntriesThatContradictTheOrderAreNoEvents) {
+    bring_up();
+    add("b", 2);
+    run_until([this] { return seen_.views.size() == 2; });
+    const std::string& past = seen_.views[0].json;
+    const std::string future = board::place_activity(
+        request("k").activity, {.epoch = seen_.views[0].position->epoch, .pos = 9, .seq = 9}, "id");
+    client_->call({"XADD", "ch:board:b", "0-3", "event", past});
+    client_->call({"XADD", "ch:board:b", "0-4", "event", future});
+
+    EXPECT_THAT(seqs(after("b", 0)), ElementsAre(1, 2));
+    EXPECT_THAT(seqs(after("b", 1)), ElementsAre(2));
+    EXPECT_THAT(seqs(before("b", 9)), ElementsAre(1, 2));
+
+    client_->call({"XADD", "ch:log", "0-3", "event", past});
+    client_->call({"XADD", "ch:log", "0-4", "event", future});
+
+    EXPECT_THAT(page_after(0).events, SizeIs(2));
+    EXPECT_THAT(page_after(1).events, SizeIs(1));
+    EXPECT_EQ(page_after(1).last, 4U);
+    add("b", 2);
+    run_until([this] { return seen_.views.size() == 4; });
+    EXPECT_TRUE(feed_->is_live()) << "and whoever follows the log goes on";
 }
 
 TEST_F(LiveHistory, OldEventsGoWhenOthersCome) {

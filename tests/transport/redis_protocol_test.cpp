@@ -121,6 +121,11 @@ TEST(RedisError, OutagesAreNobodysFault) {
     }
 }
 
+TEST(RedisError, TellsNoArguments) {
+    EXPECT_EQ(redis_error("ERR unknown command 'AUTH', with args beginning with: 'me' 'pw'").detail,
+              "ERR unknown command 'AUTH'");
+}
+
 TEST(RedisError, KeepsTheBeginningOfAText) {
     EXPECT_EQ(redis_error("ERR " + std::string(1 << 20, 'x')).detail.size(), 300);
 }
