@@ -55,7 +55,7 @@ def parse_arguments():
     parser.add_argument("--row", action="append", choices=names, metavar="NAME", help="only this row; may be repeated")
     parser.add_argument("--pairs", type=int, help="pairs of runs for each row (default: 11 for quotients, 3 to 5 for what hardly varies)")
     parser.add_argument("--quick", action="store_true", help="one pair of short, small runs for each row, to see that it works; saves nothing")
-    parser.add_argument("--report", action="store_true", help="write the report of the rows measured so far; measures only with --row")
+    parser.add_argument("--report", action="store_true", help="write the report, of all rows; measures only with --row")
     parser.add_argument("--server-core", default="0", help="core of the server (default 0)")
     parser.add_argument("--load-core", default="1", help="core of the load generator (default 1)")
     parser.add_argument("--build", type=pathlib.Path, help="where the programs are (default: build them in build/release)")

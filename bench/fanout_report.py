@@ -1,5 +1,4 @@
-"""The report of the fan-out rows that have been measured: Markdown, and the tables that the documents quote. A row that was not measured keeps
-its lines.
+"""The report of all fan-out rows: Markdown, and the tables that the documents quote.
 
 Everything between `<!-- NAME: begin -->` and `<!-- NAME: end -->` in README.md and docs/performance.md is written here and nowhere else.
 SPDX-License-Identifier: Apache-2.0
@@ -63,42 +62,26 @@ def row_lines(row, saved, outcomes) -> list:
     return lines
 
 
-def lines_of_last_time(file: pathlib.Path) -> dict:
-    """Row's name to its lines in the table that `file` holds."""
-    lines, name = {}, None
-    for line in file.read_text().splitlines() if file.exists() else ():
-        begin = re.match(r"\| \*\*([\w-]+)\*\*: ", line)
-        name = begin.group(1) if begin else name if line.startswith("|  |") else None
-        if name:
-            lines.setdefault(name, []).append(line)
-    return lines
-
-
-def table(rows, kept: dict) -> str:
-    """What was measured now and, in their places, the lines of rows that were not."""
+def table(rows) -> str:
     lines = ["| Row | Measure | boardbus | the other | judged: median [interval] (range) | target | verdict | pairs |", "|---|---|---|---|---|---|---|---|"]
-    measured = {row.name: row_lines(row, saved, outcomes) for row, saved, outcomes in rows}
-    for row in ROWS:
-        lines += measured.get(row.name, kept.get(row.name, []))
-    return "\n".join(lines)
+    return "\n".join([*lines, *(line for row in rows for line in row_lines(*row))])
 
 
-def others(names) -> str:
+def others() -> str:
     """What `the other` is where it is not the floor, and other remarks."""
     lines = []
-    for row in (row for row in ROWS if row.name in names and (row.other != "floor" or row.note)):
+    for row in (row for row in ROWS if row.other != "floor" or row.note):
         other = f" the other is {row.other}." if row.other != "floor" else ""
         note = f" {row.note[0].upper()}{row.note[1:]}." if row.note else ""
         lines.append(f"- **{row.name}**:{other}{note}")
     return "\n".join(lines)
 
 
-def facts(rows, kept: dict) -> str:
+def facts(rows) -> str:
     def values(key):
         return "; ".join(dict.fromkeys(str(saved[key]) for _, saved, _ in rows))
     loads = [saved["load_before"] for _, saved, _ in rows]
-    older = f"- Not measured again, older than what follows, and not in the plot: {', '.join(f'**{name}**' for name in kept)}\n" if kept else ""
-    return older + "\n".join([
+    return "\n".join([
         f"- Machine: {values('machine')}; {values('tcp')}; {values('files')}; server and load generator on a core each, over loopback",
         f"- boardbus: {values('boardbus')}",
         f"- Load average before each row: {min(loads):.1f} to {max(loads):.1f} (the rows before leave their own)",
@@ -106,15 +89,10 @@ def facts(rows, kept: dict) -> str:
         f"- Date: {values('date')}; {sum(saved['took_s'] for _, saved, _ in rows) / 60:.0f} minutes of measuring"])
 
 
-def summary(rows, last: str) -> str:
-    """The README's table; `last` is the one that stands there."""
+def summary(rows) -> str:
+    """The README's table."""
     lines = ["| | boardbus | beside it | quotient | pairs |", "|---|---|---|---|---|"]
-    measured = {row.name: (saved, outcomes) for row, saved, outcomes in rows}
-    for row in (row for row in ROWS if row.name in SUMMARY):
-        if row.name not in measured:
-            lines += [line for line in last.splitlines() if line.startswith(f"| {row.title}: ")]
-            continue
-        saved, outcomes = measured[row.name]
+    for row, saved, outcomes in (one for one in rows if one[0].name in SUMMARY):
         found = next(found for found in outcomes if found.measure.key == SUMMARY[row.name])
         quotient = judged_text(found) if found.measure.is_ratio else ""
         other = f"{median(found.other, found.measure.form)} ({row.other})" if found.other else ""
@@ -157,25 +135,20 @@ def replace_between_markers(file: pathlib.Path, name: str, text: str) -> None:
 
 def write_report(root: pathlib.Path, results: pathlib.Path) -> None:
     rows = measured_rows(results)
-    if not rows:
-        print("nothing has been measured yet: ./dev bench fanout")
-        return
+    absent = [row.name for row in ROWS if row not in [one for one, _, _ in rows]]
+    if absent:
+        raise SystemExit(f"no report before all rows are measured; absent: {', '.join(absent)}")
     out = root / "bench/results"
     out.mkdir(exist_ok=True)
-    names = [row.name for row, _, _ in rows]
-    kept = {name: lines for name, lines in lines_of_last_time(out / "fanout.md").items() if name not in names}
     (out / "fanout.md").write_text(
         "# Fan-out beside its floor\n\n"
         "Written by `./dev bench fanout --report`; bench/README.md says what the numbers mean. Values are medians. What is judged is the median\n"
         "of the quotients of neighbouring runs (or of our own values, where the target is absolute), with a confidence interval of at least\n"
         "95 % from 6 pairs on (with fewer: lowest and highest), and their range.\n\n"
-        f"{table(rows, kept)}\n\n{others({*names, *kept})}\n\n![How far each measure is from its target](fanout.svg)\n\n{facts(rows, kept)}\n")
+        f"{table(rows)}\n\n{others()}\n\n![How far each measure is from its target](fanout.svg)\n\n{facts(rows)}\n")
     (out / "fanout.svg").write_text(plot([(row, found) for row, _, outcomes in rows for found in outcomes if found.measure.target is not None]))
     picture = "![How far each measure is from its target](../bench/results/fanout.svg)"
-    replace_between_markers(root / "docs/performance.md", "fanout", f"{table(rows, kept)}\n\n{others({*names, *kept})}\n\n{picture}\n\n{facts(rows, kept)}")
-    if "sockets" in names:
-        replace_between_markers(root / "docs/performance.md", "extrapolation", extrapolation(rows))
-    replace_between_markers(root / "README.md", "fanout-summary", summary(rows, (root / "README.md").read_text()))
-    absent = [row.name for row in ROWS if row.name not in names]
-    print(f"written: bench/results/fanout.md, fanout.svg, tables in README.md and docs/performance.md"
-          f"{'; kept, or not there: ' + ', '.join(absent) if absent else ''}")
+    replace_between_markers(root / "docs/performance.md", "fanout", f"{table(rows)}\n\n{others()}\n\n{picture}\n\n{facts(rows)}")
+    replace_between_markers(root / "docs/performance.md", "extrapolation", extrapolation(rows))
+    replace_between_markers(root / "README.md", "fanout-summary", summary(rows))
+    print("written: bench/results/fanout.md, fanout.svg, tables in README.md and docs/performance.md")
