@@ -198,6 +198,9 @@ void Hub::on_break(board::HistoryBreak cause) {
         return;
     }
     take_reports();
+    for (const auto& lane : lanes_) {
+        post_in_order(*lane, 0, [shard = lane->shard] { shard->cut_shared(); });
+    }
     const std::uint64_t seen = ring_.last();
     ring_.begin(cause.epoch, cause.last_pos);
     tell_epoch();

@@ -170,36 +170,6 @@ void Shard::deliver(const Batch& batch) {
     }
 }
 
-void Shard::tell(std::string_view board, const EncodedNotice& notice) {
-    for (Groups& groups : groups_) {
-        const auto found = groups.find(board);
-        if (found == groups.end()) {
-            continue;
-        }
-        if (found->second->frames > 0) {
-            write_run(*found->second);
-        }
-        // A copy: a reader that is closed leaves the list, and the last one takes the group along.
-        const std::vector<Member> members = found->second->members;
-        const std::string name(board);
-        for (const Member& member : members) {
-            member.reader->on_notice(name, notice);
-        }
-    }
-}
-
-void Shard::on_live(bool live) const {
-    if (listener_.on_live) {
-        listener_.on_live(live);
-    }
-}
-
-void Shard::on_epoch(const std::string& epoch) const {
-    if (listener_.on_epoch) {
-        listener_.on_epoch(epoch);
-    }
-}
-
 /// A stream has one cursor for all its boards: what a later event's cursor stands for must have been written before it. So of the boards
 /// that share a stream only one at a time has a run.
 void Shard::append(Group& group, std::string_view bytes, Instant arrived) {
@@ -363,16 +333,6 @@ Instant Shard::last_event(const Reader& reader) {
         last = std::max(last, place->group->last_event);
     }
     return last;
-}
-
-void Shard::on_overrun() {
-    for (Groups& groups : groups_) {
-        for (auto& [board, group] : groups) {
-            for (Member& member : group->members) {
-                mark(*member.reader, Trouble::too_slow);
-            }
-        }
-    }
 }
 
 void Shard::on_turn_end() {

@@ -79,6 +79,10 @@ class Shard final : public TurnEnd {
     /// Tells the readers of a board ("": of all), behind what was delivered before.
     void tell(std::string_view board, const EncodedNotice& notice);
 
+    /// Cuts the streams of several boards. A repair goes board by board, which one cursor for all of them cannot follow: who is cut comes
+    /// back with it, and is shown, or told, what is missing by position.
+    void cut_shared();
+
     /// What the sessions of this loop have to know about the process.
     struct Listener {
         std::function<void(bool live)> on_live;  ///< Live delivery has been interrupted for a while, or goes on.

@@ -1,74 +1,16 @@
+// Readers that come back with a cursor.
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
 #include <memory>
-#include <random>
+#include <vector>
 
-#include "hub/fake_history.h"
-#include "hub/follower.h"
-#include "hub/hub.h"
+#include "hub/resume_fixture.h"
 
 namespace boardbus::hub {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
-using Break = board::HistoryBreak::Kind;
-using Kind = ResumePoint::Kind;
-
-class ResumeTest : public testing::Test {
-  protected:
-    ResumeTest() {
-        hub.add_shard(shard);
-        hub.set_history(history);
-        hub.on_begin("e1", 0);
-        hub.on_live(true);
-    }
-
-    /// An event that the process sees.
-    board::ActivityView show(std::string_view board, std::string_view action) {
-        auto event = history.add(board, action);
-        hub.on_activities({event});
-        return event;
-    }
-
-    /// Events that happened before the process began; its place is behind them.
-    std::vector<board::ActivityView> past(std::string_view board, int count) {
-        std::vector<board::ActivityView> events;
-        for (int i = 1; i <= count; ++i) {
-            events.push_back(history.add(board, std::string(board) + std::to_string(i)));
-        }
-        hub.on_begin("e1", history.pos);
-        return events;
-    }
-
-    std::unique_ptr<Follower> follow(std::vector<std::string> boards, std::string_view cursor = "",
-                                     std::size_t slice_bytes = 1 << 18) {
-        ResumePoint point;
-        if (!cursor.empty()) {
-            const auto read = board::parse_cursor(cursor);
-            point.kind = read ? Kind::cursor : Kind::unreadable;
-            point.after = read.value_or(board::Cursor{});
-        }
-        // Streams of all boards are server-sent events.
-        const Form form = boards.empty() ? Form::sse_plain : Form::ws;
-        return std::make_unique<Follower>(loop, shard, hub, std::move(boards), point, slice_bytes, form);
-    }
-
-    void turns(int count = 10) {
-        for (int i = 0; i < count; ++i) {
-            loop.turn(std::chrono::milliseconds(0));
-        }
-    }
-
-    Loop loop;
-    telemetry::Metrics metrics;
-    FakeHistory history;
-    Hub hub{loop, line_encoder(), metrics, {.events = 8, .bytes = 1 << 20}};
-    SlowBudget budget{100'000, 1'000'000};
-    telemetry::LoopCounters counters;
-    Shard shard{loop, hub, budget, counters};
-};
 
 TEST_F(ResumeTest, GoesOnBehindItsCursorFromTheRing) {
     const auto first = show("b", "1");
@@ -316,120 +258,6 @@ TEST_F(ResumeTest, NeverHasMoreThanSixteenPagesOnTheirWay) {
     for (std::size_t i = 0; i < readers.size(); ++i) {
         EXPECT_EQ(readers[i]->heard().size(), readers.size() - 1 - i);
     }
-}
-
-TEST_F(ResumeTest, AReplacedHistoryIsToldToEveryReader) {
-    const auto board = follow({"b"});
-    const auto all = follow({});
-    turns();
-    show("b", "1");
-    turns();
-    history.begin("e2");
-
-    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 0});
-    show("b", "anew");
-    turns();
-
-    EXPECT_THAT(board->heard(), ElementsAre("1", "resync e2 0", "anew"));
-    EXPECT_THAT(all->heard(), ElementsAre("1", "resync e2 0", "anew"));
-}
-
-TEST_F(ResumeTest, AReplacedHistoryWithAPastIsAskedForTheLastSequence) {
-    const auto board = follow({"b"});
-    turns();
-    history.begin("e2");
-    for (int i = 0; i < 4; ++i) {
-        history.add("b", "unseen");
-    }
-    history.keeping = true;
-
-    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 4});
-    show("b", "waits");
-    turns();
-    EXPECT_THAT(board->heard(), IsEmpty());
-    history.answer_one();
-    turns();
-
-    EXPECT_THAT(board->heard(), ElementsAre("resync e2 4", "waits"));
-}
-
-TEST_F(ResumeTest, ATrimmedLogIsMendedFromTheBoardsHistory) {
-    const auto board = follow({"b"});
-    const auto all = follow({});
-    turns();
-    show("b", "1");
-    for (int i = 2; i <= 5; ++i) {
-        history.add("b", std::to_string(i));
-    }
-
-    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
-    show("b", "6");
-    turns();
-
-    EXPECT_THAT(board->heard(), ElementsAre("1", "2", "3", "4", "5", "6"));
-    EXPECT_THAT(all->heard(), ElementsAre("1", "gap 2-5", "6"));
-}
-
-TEST_F(ResumeTest, WhatWasOnItsWayWhenAReaderCameBackIsMendedToo) {
-    const auto events = past("b", 3);
-    history.add("b", "on its way 4");
-    history.add("b", "on its way 5");
-    const auto board = follow({"b"}, events[0].cursor);
-    turns();
-
-    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
-    turns();
-
-    EXPECT_THAT(board->heard(), ElementsAre("b2", "b3", "on its way 4", "on its way 5"));
-}
-
-TEST_F(ResumeTest, WhatABoardsHistoryHasLostIsAGap) {
-    const auto board = follow({"b"});
-    turns();
-    show("b", "1");
-    history.board_most = 2;
-    for (int i = 2; i <= 5; ++i) {
-        history.add("b", std::to_string(i));
-    }
-
-    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
-    show("b", "6");
-    turns();
-
-    EXPECT_THAT(board->heard(), ElementsAre("1", "gap 2-3", "4", "5", "6"));
-}
-
-TEST_F(ResumeTest, AHistoryThatDoesNotAnswerCutsTheReadersAtTheDeadline) {
-    const auto board = follow({"b"});
-    turns();
-    show("b", "1");
-    history.add("b", "2");
-    history.keeping = true;
-
-    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
-    for (int i = 0; i < 16'385; ++i) {
-        hub.on_activities({history.add("c", "x")});  // More than may wait.
-    }
-    turns();
-
-    EXPECT_TRUE(board->cut);
-    EXPECT_TRUE(hub.is_settled());
-}
-
-TEST_F(ResumeTest, AResumeDuringAChangeOfEpochEndsInAResync) {
-    const auto events = past("b", 3);
-    history.keeping = true;
-    const auto reader = follow({"b"}, events[0].cursor);
-    turns();
-    history.begin("e2");
-    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 0});
-    history.keeping = false;
-    history.answer_one();
-    turns();
-    show("b", "anew");
-    turns();
-
-    EXPECT_THAT(reader->heard(), ElementsAre("resync e2 0", "anew"));
 }
 
 }  // namespace

@@ -79,8 +79,9 @@ def test_a_trimmed_history_is_a_gap_at_a_fresh_app(own, board):
 def test_readers_are_told_when_redis_has_lost_its_data(own, board):
     pipeline = own()
     cursor = fill(pipeline.port, board, 3)[2]
+    several = f"/sse/activity?board={board}&board={board}-2"
     with board_socket(pipeline.port, board) as plain, since(pipeline.port, board, cursor) as told, \
-            EventStream(pipeline.port) as stream:
+            EventStream(pipeline.port) as stream, EventStream(pipeline.port, several) as filtered:
         time.sleep(0.3)
         pipeline.brokers.redis.client().flushdb()
         answer = request(pipeline.port, "POST", f"/boards/{board}/messages", AUTH, b'{"action":"anew"}')
@@ -92,6 +93,9 @@ def test_readers_are_told_when_redis_has_lost_its_data(own, board):
         assert plain.close_code() == 1012
         assert stream.next().event == "boardbus.resync"
         assert stream.next().event == "anew"
+        assert filtered.ended()
+    with EventStream(pipeline.port, several, headers=[("Last-Event-ID", cursor)]) as back:
+        assert back.next().event == "boardbus.resync"
     with since(pipeline.port, board, cursor) as back:
         assert back.json()["kind"] == "resync"
 

@@ -1,0 +1,164 @@
+// Readers while the history breaks off.
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include <memory>
+
+#include "hub/resume_fixture.h"
+
+namespace boardbus::hub {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using Break = board::HistoryBreak::Kind;
+
+using RepairsTest = ResumeTest;
+
+TEST_F(RepairsTest, AReplacedHistoryIsToldToEveryReader) {
+    const auto board = follow({"b"});
+    const auto all = follow({});
+    turns();
+    show("b", "1");
+    turns();
+    history.begin("e2");
+
+    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 0});
+    show("b", "anew");
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("1", "resync e2 0", "anew"));
+    EXPECT_THAT(all->heard(), ElementsAre("1", "resync e2 0", "anew"));
+}
+
+TEST_F(RepairsTest, AReplacedHistoryWithAPastIsAskedForTheLastSequence) {
+    const auto board = follow({"b"});
+    turns();
+    history.begin("e2");
+    for (int i = 0; i < 4; ++i) {
+        history.add("b", "unseen");
+    }
+    history.keeping = true;
+
+    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 4});
+    show("b", "waits");
+    turns();
+    EXPECT_THAT(board->heard(), IsEmpty());
+    history.answer_one();
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("resync e2 4", "waits"));
+}
+
+TEST_F(RepairsTest, ATrimmedLogIsMendedFromTheBoardsHistory) {
+    const auto board = follow({"b"});
+    const auto all = follow({});
+    turns();
+    show("b", "1");
+    for (int i = 2; i <= 5; ++i) {
+        history.add("b", std::to_string(i));
+    }
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    show("b", "6");
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("1", "2", "3", "4", "5", "6"));
+    EXPECT_THAT(all->heard(), ElementsAre("1", "gap 2-5", "6"));
+}
+
+TEST_F(RepairsTest, WhatWasOnItsWayWhenAReaderCameBackIsMendedToo) {
+    const auto events = past("b", 3);
+    history.add("b", "on its way 4");
+    history.add("b", "on its way 5");
+    const auto board = follow({"b"}, events[0].cursor);
+    turns();
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("b2", "b3", "on its way 4", "on its way 5"));
+}
+
+TEST_F(RepairsTest, AStreamOfSeveralBoardsIsCutByABreakAndGoesOnByPosition) {
+    const auto begin = show("b", "1");
+    const auto some = follow_stream({"b", "c"}, begin.cursor);
+    turns();
+    show("c", "2");
+    history.add("c", "3");
+    history.add("d", "4");
+    history.add("b", "5");
+    const auto last = history.add("c", "6");
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = last.position->pos});
+    turns();
+
+    // Board by board it would be 5 before 3, or 6 before 5: cursors that leave out what comes after them.
+    EXPECT_TRUE(some->cut);
+    EXPECT_THAT(some->heard(), ElementsAre("2"));
+    const auto back = follow_stream({"b", "c"}, history.all[1].cursor);
+    turns();
+    show("b", "7");
+    turns();
+    EXPECT_THAT(back->heard(), ElementsAre("3", "5", "6", "7"));
+
+    history.begin("e2");
+    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 0});
+    turns();
+    EXPECT_TRUE(back->cut);
+    const auto again = follow_stream({"b", "c"}, last.cursor);
+    turns();
+    EXPECT_THAT(again->heard(), ElementsAre("resync e2 0"));
+}
+
+TEST_F(RepairsTest, WhatABoardsHistoryHasLostIsAGap) {
+    const auto board = follow({"b"});
+    turns();
+    show("b", "1");
+    history.board_most = 2;
+    for (int i = 2; i <= 5; ++i) {
+        history.add("b", std::to_string(i));
+    }
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    show("b", "6");
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("1", "gap 2-3", "4", "5", "6"));
+}
+
+TEST_F(RepairsTest, AHistoryThatDoesNotAnswerCutsTheReadersAtTheDeadline) {
+    const auto board = follow({"b"});
+    turns();
+    show("b", "1");
+    history.add("b", "2");
+    history.keeping = true;
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    for (int i = 0; i < 16'385; ++i) {
+        hub.on_activities({history.add("c", "x")});  // More than may wait.
+    }
+    turns();
+
+    EXPECT_TRUE(board->cut);
+    EXPECT_TRUE(hub.is_settled());
+}
+
+TEST_F(RepairsTest, AResumeDuringAChangeOfEpochEndsInAResync) {
+    const auto events = past("b", 3);
+    history.keeping = true;
+    const auto reader = follow({"b"}, events[0].cursor);
+    turns();
+    history.begin("e2");
+    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 0});
+    history.keeping = false;
+    history.answer_one();
+    turns();
+    show("b", "anew");
+    turns();
+
+    EXPECT_THAT(reader->heard(), ElementsAre("resync e2 0", "anew"));
+}
+
+}  // namespace
+}  // namespace boardbus::hub
