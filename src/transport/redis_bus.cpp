@@ -159,7 +159,7 @@ void RedisBus::refuse(Batch batch, const std::string& detail, Status status) {
 void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
     RedisCommands commands;
     script_.add_probe(commands);
-    connection_.send(commands, [this, done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
+    connection_.send(commands, [done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
         if (!replies) {
             return done(std::unexpected(replies.error()));
         }
