@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <system_error>
 
+#include "base/hex.h"
+
 namespace boardbus {
 namespace {
 
@@ -38,17 +40,14 @@ double random_unit() {
 }
 
 std::string random_uuid() {
-    static constexpr char kHex[] = "0123456789abcdef";
-    const std::array<std::uint64_t, 2> words{(random_u64() & ~0xF000ULL) | 0x4000ULL,
-                                             (random_u64() & ~(3ULL << 62)) | (2ULL << 62)};
+    const std::uint64_t high = (random_u64() & ~0xF000ULL) | 0x4000ULL;
+    const std::uint64_t low = (random_u64() & ~(3ULL << 62)) | (2ULL << 62);
     std::string text(36, '-');
-    std::size_t at = 0;
-    for (int nibble = 0; nibble < 32; ++nibble) {
-        if (nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20) {
-            ++at;
-        }
-        text[at++] = kHex[words[static_cast<std::size_t>(nibble / 16)] >> (60 - 4 * (nibble % 16)) & 15];
-    }
+    char* at = write_hex(text.data(), high >> 32, 8) + 1;
+    at = write_hex(at, high >> 16, 4) + 1;
+    at = write_hex(at, high, 4) + 1;
+    at = write_hex(at, low >> 48, 4) + 1;
+    write_hex(at, low, 12);
     return text;
 }
 

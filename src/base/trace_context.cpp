@@ -2,8 +2,8 @@
 #include "base/trace_context.h"
 
 #include <charconv>
-#include <cstdio>
 
+#include "base/hex.h"
 #include "base/random.h"
 
 namespace boardbus {
@@ -38,10 +38,12 @@ std::optional<TraceContext> parse_traceparent(std::string_view text) {
 }
 
 std::string to_traceparent(const TraceContext& context) {
-    std::array<char, 56> text{};
-    std::snprintf(text.data(), text.size(), "00-%016lx%016lx-%016lx-%02x", context.trace_id[0], context.trace_id[1],
-                  context.span_id, context.sampled ? 1U : 0U);
-    return text.data();
+    std::string text = "00-                                -                -  ";
+    char* at = write_hex(text.data() + 3, context.trace_id[0], 16);
+    at = write_hex(at, context.trace_id[1], 16) + 1;
+    at = write_hex(at, context.span_id, 16) + 1;
+    write_hex(at, context.sampled ? 1 : 0, 2);
+    return text;
 }
 
 TraceContext next_span(const std::optional<TraceContext>& parent) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board/activity.h"
 
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "base/digest.h"
+#include "base/hex.h"
 #include "board/json.h"
 
 namespace boardbus::board {
@@ -124,9 +127,12 @@ std::string with_place(std::string_view activity, const Position& position, std:
 }
 
 void append_length(std::string& out, std::uint64_t length) {
-    for (int shift = 0; shift < 64; shift += 8) {
-        out += static_cast<char>(length >> shift & 0xFF);
+    std::array<char, 8> bytes{};
+    for (char& byte : bytes) {
+        byte = static_cast<char>(length & 0xFFU);
+        length >>= 8U;
     }
+    out.append(bytes.data(), bytes.size());
 }
 
 void append_behind_length(std::string& out, std::string_view text) {
@@ -207,12 +213,7 @@ std::string fingerprint(const Envelope& envelope) {
         append_length(bytes, UINT64_MAX);  // A length that no text has.
     }
     const auto digest = sha256(bytes);
-    std::string hex(32, '0');
-    for (std::size_t i = 0; i < hex.size() / 2; ++i) {
-        hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 0x0F];
-    }
-    return hex;
+    return to_hex(std::span(digest).first<16>());
 }
 
 }  // namespace boardbus::board

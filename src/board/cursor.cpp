@@ -6,6 +6,8 @@
 #include <charconv>
 #include <utility>
 
+#include "base/hex.h"
+
 namespace boardbus::board {
 namespace {
 
@@ -22,19 +24,10 @@ bool read_number(std::string_view text, Number& number, int base) {
     return error == std::errc() && end == text.data() + text.size();
 }
 
-std::string hex_digits(std::uint64_t number, std::size_t count) {
-    std::string text(count, '0');
-    for (auto digit = text.rbegin(); digit != text.rend(); ++digit) {
-        *digit = "0123456789abcdef"[number & 15U];
-        number >>= 4U;
-    }
-    return text;
-}
-
 }  // namespace
 
 std::string epoch_text(std::uint64_t random) {
-    return hex_digits(random, 16);
+    return to_hex(random, 16);
 }
 
 std::uint32_t event_hash(std::string_view event_id) {
@@ -46,12 +39,12 @@ std::uint32_t event_hash(std::string_view event_id) {
 }
 
 std::string event_hash_text(std::string_view event_id) {
-    return hex_digits(event_hash(event_id), 8);
+    return to_hex(event_hash(event_id), 8);
 }
 
 std::string encode_cursor(const Cursor& cursor) {
     return cursor.position.epoch + '.' + std::to_string(cursor.position.pos) + '.' +
-           std::to_string(cursor.position.seq) + '.' + hex_digits(cursor.event_hash, 8);
+           std::to_string(cursor.position.seq) + '.' + to_hex(cursor.event_hash, 8);
 }
 
 std::optional<Cursor> parse_cursor(std::string_view text) {

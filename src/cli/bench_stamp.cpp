@@ -4,6 +4,8 @@
 #include <cassert>
 #include <charconv>
 
+#include "base/hex.h"
+
 namespace boardbus::cli {
 namespace {
 
@@ -15,14 +17,6 @@ constexpr std::size_t kDueDigits = 13;
 constexpr std::size_t kStampDigits = kPublisherDigits + kSequenceDigits + kDueDigits;
 constexpr std::string_view kName = R"("bench":")";
 static_assert(1 + kName.size() + kRunDigits + kStampDigits + 2 == kBenchPayloadMin);
-
-/// Writes `value` into the `digits` places before `end` and returns their beginning.
-char* write_hex(char* end, std::uint64_t value, std::size_t digits) {
-    for (; digits > 0; --digits, value >>= 4) {
-        *--end = "0123456789abcdef"[value & 15];
-    }
-    return end;
-}
 
 /// Takes `digits` hexadecimal digits off the front of `text`.
 std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits) {
@@ -38,8 +32,7 @@ std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits
 }  // namespace
 
 BenchStamper::BenchStamper(std::uint32_t run) : mark_(kName) {
-    mark_.append(kRunDigits, '0');
-    write_hex(mark_.data() + mark_.size(), run, kRunDigits);
+    mark_ += to_hex(run, kRunDigits);
 }
 
 std::string BenchStamper::message(std::size_t payload_bytes) const {
@@ -49,10 +42,10 @@ std::string BenchStamper::message(std::size_t payload_bytes) const {
 }
 
 void BenchStamper::put(std::string& message, const BenchStamp& stamp) const {
-    char* digit = message.data() + message.find(mark_) + mark_.size() + kStampDigits;
-    digit = write_hex(digit, static_cast<std::uint64_t>(stamp.due.count()), kDueDigits);
+    char* digit = message.data() + message.find(mark_) + mark_.size();
+    digit = write_hex(digit, stamp.publisher, kPublisherDigits);
     digit = write_hex(digit, stamp.sequence, kSequenceDigits);
-    write_hex(digit, stamp.publisher, kPublisherDigits);
+    write_hex(digit, static_cast<std::uint64_t>(stamp.due.count()), kDueDigits);
 }
 
 std::optional<BenchStamp> BenchStamper::find(std::string_view text) const {

@@ -2,7 +2,8 @@
 #include "hub/frame.h"
 
 #include <algorithm>
-#include <array>
+
+#include "base/hex.h"
 
 namespace boardbus::hub {
 namespace {
@@ -25,9 +26,7 @@ void close_chunk(std::string& out, std::size_t begin, std::size_t content) {
     const std::size_t size = out.size() - content;
     out += "\r\n";
     // The size stands before the event and is known after it: eight digits, leading zeros are allowed (RFC 9112 §7.1).
-    for (std::size_t digit = 8, rest = size; digit > 0; rest /= 16) {
-        out[begin + --digit] = "0123456789abcdef"[rest % 16];
-    }
+    write_hex(out.data() + begin, size, 8);
 }
 
 constexpr std::string_view kChunkHead = "00000000\r\n";

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 
+#include "base/hex.h"
 #include "telemetry/log_line.h"
 
 namespace boardbus::telemetry {
@@ -18,10 +19,7 @@ void append_number(std::string& out, std::int64_t number) {
 }
 
 void append_hex(std::string& out, std::uint64_t number) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4) {
-        out += kDigits[number >> shift & 15U];
-    }
+    out += to_hex(number, 16);
 }
 
 void append_nanoseconds(std::string& out, WallTime time) {

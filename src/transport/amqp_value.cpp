@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/amqp_value.h"
 
+#include <array>
 #include <bit>
 #include <limits>
 #include <type_traits>
@@ -88,16 +89,27 @@ Writer& Writer::u8(std::uint8_t value) {
     return *this;
 }
 
+/// Octets in network byte order.
+template <std::size_t Octets>
+Writer& Writer::number(std::uint64_t value) {
+    std::array<char, Octets> octets{};
+    for (std::size_t i = Octets; i > 0; --i, value >>= 8U) {
+        octets[i - 1] = static_cast<char>(value & 0xFFU);
+    }
+    out_.append(octets.data(), Octets);
+    return *this;
+}
+
 Writer& Writer::u16(std::uint16_t value) {
-    return u8(static_cast<std::uint8_t>(value >> 8)).u8(static_cast<std::uint8_t>(value));
+    return number<2>(value);
 }
 
 Writer& Writer::u32(std::uint32_t value) {
-    return u16(static_cast<std::uint16_t>(value >> 16)).u16(static_cast<std::uint16_t>(value));
+    return number<4>(value);
 }
 
 Writer& Writer::u64(std::uint64_t value) {
-    return u32(static_cast<std::uint32_t>(value >> 32)).u32(static_cast<std::uint32_t>(value));
+    return number<8>(value);
 }
 
 Writer& Writer::short_string(std::string_view text) {

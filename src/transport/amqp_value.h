@@ -84,6 +84,8 @@ class Writer {
 
   private:
     void value(const Value& value);
+    template <std::size_t Octets>
+    Writer& number(std::uint64_t value);
     Writer& sized(std::size_t length_at);
 
     std::string& out_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/digest.h"
+#include "base/hex.h"
 #include "board/cursor.h"
 
 namespace boardbus::transport {
@@ -258,15 +259,6 @@ std::string commit_script(std::chrono::seconds ttl, std::string_view channel, co
            std::to_string(bounds.board_step()) + ", " + std::to_string(bounds.age.count()) + std::string(kCommitScript);
 }
 
-std::string sha1_hex(std::string_view text) {
-    std::string hex;
-    for (const std::uint8_t byte : sha1(text)) {
-        hex += "0123456789abcdef"[byte >> 4];
-        hex += "0123456789abcdef"[byte & 15];
-    }
-    return hex;
-}
-
 CommitResult from_error(std::string_view text) {
     Error error = redis_error(text);
     const Status status = error.code == Errc::unavailable ? Status::unavailable : Status::failed;
@@ -281,7 +273,7 @@ RedisCommitScript::RedisCommitScript(std::string prefix, std::chrono::seconds tt
       prefix_(std::move(prefix)),
       channel_(std::move(channel)),
       script_(commit_script(ttl, channel_, keys_, bounds)),
-      hash_(sha1_hex(script_)) {}
+      hash_(to_hex(sha1(script_))) {}
 
 void RedisCommitScript::add_commit(RedisCommands& commands, const board::CommitRequest& request, WallTime now,
                                    std::string_view epoch) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <new>
 #include <utility>
 
@@ -18,6 +19,18 @@ constexpr std::size_t kReasonBytesMax = 300;
 constexpr std::array<std::string_view, 18> kUnavailable{
     "LOADING",    "READONLY", "OOM",       "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "BUSY", "TRYAGAIN",
     "UNKILLABLE", "NOAUTH",   "WRONGPASS", "NOPERM",     "NOSCRIPT",   "EXECABORT",   "MOVED",   "ASK",  "CROSSSLOT"};
+
+// What stands around a word at most: `$`, twenty digits, and two line ends.
+constexpr std::size_t kAroundWord = 25;
+
+/// Writes `$12\r\n`. Returns the place behind it.
+char* write_header(char* out, char kind, std::size_t number) {
+    *out++ = kind;
+    out = std::to_chars(out, out + 20, number).ptr;
+    *out++ = '\r';
+    *out++ = '\n';
+    return out;
+}
 
 }  // namespace
 
@@ -41,15 +54,21 @@ Error redis_error(std::string_view text) {
 }
 
 RedisCommands& RedisCommands::add(std::initializer_list<std::string_view> words) {
-    bytes_ += '*';
-    bytes_ += std::to_string(words.size());
+    const std::size_t begin = bytes_.size();
+    std::size_t most = begin + kAroundWord;
     for (const std::string_view word : words) {
-        bytes_ += "\r\n$";
-        bytes_ += std::to_string(word.size());
-        bytes_ += "\r\n";
-        bytes_ += word;
+        most += kAroundWord + word.size();
     }
-    bytes_ += "\r\n";
+    bytes_.resize_and_overwrite(most, [&](char* bytes, std::size_t) {
+        char* end = write_header(bytes + begin, '*', words.size());
+        for (const std::string_view word : words) {
+            end = write_header(end, '$', word.size());
+            end += word.copy(end, word.size());
+            *end++ = '\r';
+            *end++ = '\n';
+        }
+        return end - bytes;
+    });
     ++count_;
     return *this;
 }
