@@ -22,11 +22,11 @@ const std::string kLine = "one line of UTF-8 text";
 std::vector<Option> server_options() {
     using web::Options;
     return {
-        {"Server", "APP_HOST", text(at(&Config::web, &Options::host), kHost, is_host), "0.0.0.0",
+        {"Server", "APP_HOST", text(at(&Config::web, &Options::host), kHost, transport::is_host), "0.0.0.0",
          "Address that the app listens on.", kApp | kHealth},
         {"Server", "APP_PORT", integer(at(&Config::web, &Options::port), 0, 65535), "8004",
          "Port that the app listens on; 0 takes any free one.", kApp | kHealth | kDemo},
-        {"Server", "WORKER_HOST", text(at(&Config::worker, &WorkerConfig::host), kHost, is_host), "0.0.0.0",
+        {"Server", "WORKER_HOST", text(at(&Config::worker, &WorkerConfig::host), kHost, transport::is_host), "0.0.0.0",
          "Address of the worker's own /healthz, /readyz and /metrics.", kWorker | kHealth},
         {"Server", "WORKER_PORT", integer(at(&Config::worker, &WorkerConfig::port), 0, 65535), "8005",
          "Port of the worker's own /healthz, /readyz and /metrics.", kWorker | kHealth},

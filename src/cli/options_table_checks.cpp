@@ -30,7 +30,8 @@ bool is_authority(std::string_view text) {
     }
     const auto colon = text.find(':');
     const auto host = text.substr(0, colon);
-    return !host.contains('*') && is_host(host) && (colon == std::string_view::npos || is_port(text.substr(colon + 1)));
+    return !host.contains('*') && transport::is_host(host) &&
+           (colon == std::string_view::npos || is_port(text.substr(colon + 1)));
 }
 
 /// The error says "URL: why"; the URL stands in our line already, masked with more care.
@@ -152,13 +153,6 @@ Rule rate(std::function<std::optional<web::RateLimit>&(Config&)> place) {
                 place(config) = *limit;
                 return kFine;
             }};
-}
-
-bool is_host(std::string_view text) {
-    return !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '-' ||
-               c == '_' || c == ':';
-    });
 }
 
 bool is_amqp_name(std::string_view text) {

@@ -32,7 +32,6 @@ Rule only(std::string_view value);
 /// A limit as `120/minute`; blank: off.
 Rule rate(std::function<std::optional<web::RateLimit>&(Config&)> place);
 
-bool is_host(std::string_view text);
 bool is_amqp_name(std::string_view text);
 bool is_redis_name(std::string_view text);
 bool is_token(std::string_view text);

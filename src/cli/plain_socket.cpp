@@ -11,7 +11,8 @@
 #include <cstring>
 #include <memory>
 
-#include "cli/options_table_checks.h"
+#include "cli/options_table_rules.h"
+#include "transport/url.h"
 
 namespace boardbus::cli {
 namespace {
@@ -99,7 +100,7 @@ Result<HttpUrl> parse_http_url(std::string_view text) {
     const auto port = parse_integer(url.port);
     const bool plain_path =
         std::ranges::all_of(url.path, [](char c) { return c > ' ' && c < 0x7F && c != '?' && c != '#'; });
-    if (!is_host(url.host) || !port || *port < 1 || *port > 65535 || !plain_path) {
+    if (!transport::is_host(url.host) || !port || *port < 1 || *port > 65535 || !plain_path) {
         return wrong;
     }
     return url;

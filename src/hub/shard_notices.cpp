@@ -43,11 +43,14 @@ void Shard::cut_shared() {
     std::vector<Reader*> readers;
     for (Groups& groups : groups_) {
         for (auto& [board, group] : groups) {
-            if (group->shared > 0 && group->frames > 0) {
+            if (group->shared == 0) {
+                continue;
+            }
+            if (group->frames > 0) {
                 write_run(*group);
             }
             for (const Member& member : group->members) {
-                if (group->shared > 0 && is_shared(*member.reader)) {
+                if (is_shared(*member.reader)) {
                     readers.push_back(member.reader);
                 }
             }

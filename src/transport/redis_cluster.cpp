@@ -7,11 +7,10 @@
 #include <string>
 #include <utility>
 
+#include "transport/url.h"
+
 namespace boardbus::transport {
 namespace {
-
-// The longest DNS name has 253 characters.
-constexpr std::size_t kHostBytesMax = 253;
 
 /// A host as a server names it. A node that does not know its own address names none: then it is the one where we asked. A question mark
 /// means that it has not the kind of name that the cluster prefers.
@@ -50,13 +49,6 @@ void remember(std::vector<Endpoint>& nodes, const Endpoint& node) {
 }
 
 }  // namespace
-
-bool is_host(std::string_view name) {
-    return !name.empty() && name.size() <= kHostBytesMax && std::ranges::all_of(name, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-               c == '_' || c == ':';
-    });
-}
 
 std::uint16_t crc16(std::string_view text) {
     std::uint32_t crc = 0;

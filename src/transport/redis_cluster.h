@@ -20,9 +20,6 @@ namespace boardbus::transport {
 
 inline constexpr std::uint16_t kClusterSlots = 16384;
 
-/// Whether a server may name this as another's address: the characters of a DNS name or an IP address, at most 253 of them.
-bool is_host(std::string_view name);
-
 /// CRC-16/XMODEM: polynomial 0x1021, begins with 0, nothing reflected.
 std::uint16_t crc16(std::string_view text);
 

@@ -84,8 +84,9 @@ std::uint64_t count_of(const redisReply& reply) {
     return number;
 }
 
-/// `log`: the events are numbered by `pos`, otherwise by `seq`. None of them is numbered `after` or below.
-Result<board::HistoryPage> to_page(const redisReply& reply, bool log, std::uint64_t after) {
+/// None of the events has `after` or less as its `number`.
+Result<board::HistoryPage> to_page(const redisReply& reply, std::uint64_t board::Position::* number,
+                                   std::uint64_t after) {
     if (is_error(reply)) {
         return std::unexpected(redis_error(text_of(reply)));
     }
@@ -104,9 +105,9 @@ Result<board::HistoryPage> to_page(const redisReply& reply, bool log, std::uint6
         if (!event || !event->position || event->position->epoch != page.epoch) {
             continue;
         }
-        const std::uint64_t number = log ? event->position->pos : event->position->seq;
-        if (number > after && number <= page.last) {
-            after = number;
+        const std::uint64_t own = (*event->position).*number;
+        if (own > after && own <= page.last) {
+            after = own;
             page.events.push_back(std::move(*event));
         }
     }
@@ -125,32 +126,36 @@ RedisHistory::RedisHistory(Loop& loop, RedisOptions redis, std::string_view chan
 
 void RedisHistory::read_board_after(std::string board, std::uint64_t after, std::size_t limit,
                                     board::HistoryDone done) {
-    read(keys_.of_board(board), "seq:" + board, Direction::after, after, limit, std::move(done));
+    read(board_sequence(board), Direction::after, after, limit, std::move(done));
 }
 
 void RedisHistory::read_board_before(std::string board, std::uint64_t before, std::size_t limit,
                                      board::HistoryDone done) {
-    read(keys_.of_board(board), "seq:" + board, Direction::before, std::max<std::uint64_t>(before, 1), limit,
-         std::move(done));
+    read(board_sequence(board), Direction::before, std::max<std::uint64_t>(before, 1), limit, std::move(done));
 }
 
 void RedisHistory::read_all_after(std::uint64_t after, std::size_t limit, board::HistoryDone done) {
-    read(keys_.log, "pos", Direction::after, after, limit, std::move(done));
+    read({keys_.log, "pos", &board::Position::pos}, Direction::after, after, limit, std::move(done));
 }
 
-void RedisHistory::read(std::string_view stream, std::string_view newest, Direction direction, std::uint64_t place,
-                        std::size_t limit, board::HistoryDone done) {
+RedisHistory::Sequence RedisHistory::board_sequence(const std::string& board) const {
+    return {keys_.of_board(board), "seq:" + board, &board::Position::seq};
+}
+
+void RedisHistory::read(const Sequence& from, Direction direction, std::uint64_t place, std::size_t limit,
+                        board::HistoryDone done) {
     const std::size_t most = std::min(limit, kPageEventsMax);
-    const auto commands = RedisCommands().add(
-        {"EVAL", kReadScript, "2", keys_.state, stream, newest, direction == Direction::after ? "after" : "before",
-         std::to_string(place), std::to_string(most), std::to_string(kPageBytesMax)});
-    const bool log = newest == "pos";
+    const auto commands =
+        RedisCommands().add({"EVAL", kReadScript, "2", keys_.state, from.stream, from.newest,
+                             direction == Direction::after ? "after" : "before", std::to_string(place),
+                             std::to_string(most), std::to_string(kPageBytesMax)});
     const std::uint64_t floor = direction == Direction::after ? place : 0;
-    connection_.send(commands, [log, floor, done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
+    connection_.send(commands, [number = from.number, floor,
+                                done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
         if (!replies) {
             return done(std::unexpected(reported(replies.error())));
         }
-        auto page = to_page(*replies->front(), log, floor);
+        auto page = to_page(*replies->front(), number, floor);
         done(page ? std::move(page) : std::unexpected(reported(page.error())));
     });
 }

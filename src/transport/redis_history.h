@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/loop.h"
+#include "board/cursor.h"
 #include "board/ports.h"
 #include "transport/redis_connection.h"
 #include "transport/redis_history_keys.h"
@@ -53,11 +54,19 @@ class RedisHistory final : public board::ActivityHistory, private RedisOwner {
   private:
     enum class Direction { after, before };
 
+    /// Where events stand in an order.
+    struct Sequence {
+        std::string stream;
+        std::string newest;                       ///< The field of the newest number in the state.
+        std::uint64_t board::Position::* number;  ///< What numbers them.
+    };
+
     void on_redis_up() override { on_state_({}); }
     void on_redis_down(const Error& error) override { on_state_(std::unexpected(error)); }
     void on_redis_messages(const std::vector<RedisReply>&) override {}
-    void read(std::string_view stream, std::string_view newest, Direction direction, std::uint64_t place,
-              std::size_t limit, board::HistoryDone done);
+    Sequence board_sequence(const std::string& board) const;
+    void read(const Sequence& from, Direction direction, std::uint64_t place, std::size_t limit,
+              board::HistoryDone done);
 
     const RedisHistoryKeys keys_;
     OnState on_state_;

@@ -121,11 +121,7 @@ Checked<void> read_host(std::string_view text, Parts& parts) {
         }
     } else {
         parts.host = host;
-        const auto legal = [](char c) {
-            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-                   c == '_';
-        };
-        if (parts.host.empty() || !std::ranges::all_of(parts.host, legal)) {
+        if (parts.host.contains(':') || !is_host(parts.host)) {
             return Wrong("the host must be a name, an IPv4 address or an IPv6 address in brackets");
         }
     }
@@ -274,6 +270,13 @@ Result<HttpUrl> parse_http_url(std::string_view text) {
     }
     return HttpUrl{.endpoint = {.host = std::move(parts->host), .port = parts->port, .tls = parts->tls},
                    .path = "/" + std::move(parts->encoded_path)};
+}
+
+bool is_host(std::string_view text) {
+    return !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '-' ||
+               c == '_' || c == ':';
+    });
 }
 
 Result<std::string> percent_decoded(std::string_view text) {

@@ -52,6 +52,9 @@ Result<std::vector<AmqpUrl>> parse_amqp_urls(std::string_view text);
 /// `http[s]://host[:port][/path]`; a user is refused. Errors: invalid.
 Result<HttpUrl> parse_http_url(std::string_view text);
 
+/// The characters of a DNS name (253 of them at most: RFC 1035 §2.3.4) or of an IP address; an IPv6 address stands without brackets.
+bool is_host(std::string_view text);
+
 /// `%41` as `A`; a plus sign is a plus sign. Errors: invalid. Spec: RFC 3986 §2.1.
 Result<std::string> percent_decoded(std::string_view text);
 
