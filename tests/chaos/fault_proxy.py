@@ -148,6 +148,9 @@ class FaultProxy:
         if self._going:
             self._do(self._stop)
             self._thread.join(5)
+            # Not by the relay, which may have found the last order, and ended, before it is woken for it.
+            self._wake_in.close()
+            self._wake_out.close()
 
     def _do(self, order) -> None:
         if not self._thread.is_alive():
@@ -204,8 +207,6 @@ class FaultProxy:
                 if not pair.closed:
                     self._watch(pair)
         self._selector.close()
-        self._wake_in.close()
-        self._wake_out.close()
 
     def _pause(self):
         """Until the first delayed bytes are due."""
