@@ -9,7 +9,7 @@ Every record has `t` (CLOCK_MONOTONIC, nanoseconds; all observers live on one ma
     sub.live   sub, board, epoch, seq: the server's word where live delivery begins
     recv       sub, board, key, id, hash, and epoch, pos, seq when the server numbers its events
     gap        sub, board, first, last, unit (seq; pos when board is null: of all boards of the reader)
-    resync     sub, board, epoch, seq              status  sub, live
+    resync     sub, board, epoch, seq (pos when board is null)          status  sub, live
     log        via channel|stream; board, key, id, hash, epoch, pos, seq: what the recorder saw committed
     recorder   type lost|back: its own connection
     proc       type start|signal|exit; proc, pid, number, code; of a worker's start, `retry`: its settings of retries     rss  proc, bytes

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Invariants about readers, answers and time: I7 to I9, I11, I16 to I19. Each takes a Model and returns a Finding."""
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from itertools import combinations
 
@@ -8,14 +9,19 @@ from model import ACCEPTED, SECOND
 
 
 def i7_monotone(model) -> Finding:
-    """A reader sees a board's events in order, none twice in the life of its chain of connections. With numbers: each `seq` is the one after the
-    last, unless a gap, a resync or the reader's own coming without a cursor lies between. Another epoch without a resync is a violation."""
+    """A reader sees the events of all its boards in one order, none twice in the life of its chain of connections. With numbers: on each
+    board `seq` is the one after the last, and over all its boards `pos` is the next that the log has of them, unless a gap, a resync or the
+    reader's own coming without a cursor lies between. Another epoch without a resync is a violation."""
     problems, looked, untold = [], 0, []
     for reader in model.readers.values():
+        looked += sum(1 for step in reader.stream if step["op"] == "recv")
+        problems += _twice(model, reader)
+        if not model.numbered:
+            problems += _in_the_channels_order(model, reader)
+            continue
+        problems += _by_position(model, reader, untold)
         for board, steps in reader.steps.items():
-            looked += sum(1 for step in steps if step["op"] == "recv")
-            problems += _twice(model, reader, board, steps)
-            problems += _steps_by_one(reader, board, steps, model, untold) if model.numbered else _steps_in_order(model, reader, board, steps)
+            problems += _steps_by_one(reader, board, steps, model)
     text = f"{looked} events received by {len(model.readers)} readers"
     if "resume" in model.meta.get("server_can", ()):
         problems += untold
@@ -24,14 +30,61 @@ def i7_monotone(model) -> Finding:
     return judged(problems, text, looked)
 
 
-def _twice(model, reader, board, steps) -> list:
-    counts = Counter(step["id"] for step in steps if step["op"] == "recv")
-    return [f"{reader.name} on {board}: {event} received {count} times" for event, count in counts.items() if count > 1
+def _twice(model, reader) -> list:
+    counts = Counter((step["board"], step["id"]) for step in reader.stream if step["op"] == "recv")
+    return [f"{reader.name} on {board}: {event} received {count} times" for (board, event), count in counts.items() if count > 1
             and not model.expects("redis_lost") and not model.expects("failover")]
 
 
-def _steps_by_one(reader, board, steps, model, untold) -> list:
-    problems, epoch, last, beyond, since = [], None, None, 0, None
+def _by_position(model, reader, untold) -> list:
+    """What one cursor for all boards of a reader stands for: everything of them up to its position was shown, or said to be missing."""
+    due = _positions(model, reader.boards)
+    problems, epoch, last, since = [], None, None, None
+
+    def goes_on_at(place, what):
+        if last is None:
+            return
+        behind = bisect_right(due[epoch], last)
+        if place <= last:
+            problems.append(f"{reader.name}: {what} after pos {last}")
+        elif behind < len(due[epoch]) and due[epoch][behind] < place and not model.expects("failover"):
+            # In a failover the log has the lost line's positions as well.
+            problems.append(f"{reader.name}: {what} after pos {last}, and pos {due[epoch][behind]} lies between")
+
+    for step in reader.stream:
+        if step["op"] == "sub.open":
+            since = step.get("since")
+            epoch, last = (epoch, last) if since else (None, None)
+        elif step["op"] == "sub.live" and not since:
+            epoch, last = step["epoch"] if step["seq"] is not None else None, None
+        elif step["op"] == "gap" and step.get("unit") == "pos":
+            goes_on_at(step["first"], f"gap from pos {step['first']}")
+            last = step["last"]
+        elif step["op"] == "gap":
+            last = None  # It speaks of `seq`.
+        elif step["op"] == "resync":
+            epoch, last = step.get("epoch"), step.get("pos")
+        elif step["op"] == "recv" and "pos" in step:
+            if epoch and step["epoch"] != epoch:  # Before the first event there is no history, and no epoch.
+                untold.append(f"{reader.name}: epoch {step['epoch']} after {epoch} without a resync ({step['key']})")
+                last = None
+            epoch = step["epoch"]
+            goes_on_at(step["pos"], f"pos {step['pos']} ({step['key']})")
+            last = step["pos"]
+    return problems
+
+
+def _positions(model, boards) -> dict:
+    """By epoch, where the log has events of these boards."""
+    positions = defaultdict(list)
+    for entry in model.log:
+        if entry["board"] in boards and "pos" in entry:
+            positions[entry["epoch"]].append(entry["pos"])
+    return positions
+
+
+def _steps_by_one(reader, board, steps, model) -> list:
+    problems, epoch, last, since = [], None, None, None
     for step in steps:
         if step["op"] == "sub.open":
             since = step.get("since")
@@ -39,21 +92,17 @@ def _steps_by_one(reader, board, steps, model, untold) -> list:
         elif step["op"] == "sub.live" and not since:  # Behind a cursor it is a gap or a resync that says where it goes on.
             epoch, last = step["epoch"], step["seq"]
         elif step["op"] == "gap" and step.get("unit") == "pos":
-            last, beyond = None, step["last"]
+            last = None
         elif step["op"] == "gap":
             if last is not None and step["first"] != last + 1:
                 problems.append(f"{reader.name} on {board}: gap from {step['first']} after seq {last}")
             last = step["last"]
         elif step["op"] == "resync":
-            epoch, last, beyond = step.get("epoch"), step.get("seq"), 0
+            epoch, last = step.get("epoch"), step.get("seq")
         elif step["op"] == "recv" and "seq" in step:
-            if last is not None and epoch and step["epoch"] != epoch:  # Before the first event there is no history, and no epoch.
-                untold.append(f"{reader.name} on {board}: epoch {step['epoch']} after {epoch} without a resync ({step['key']})")
-            elif last is not None and step["seq"] != last + 1 and not _jump(model, step, last):
+            if last is not None and (not epoch or step["epoch"] == epoch) and step["seq"] != last + 1 and not _jump(model, step, last):
                 problems.append(f"{reader.name} on {board}: seq {step['seq']} after {last} ({step['key']})")
-            elif step["pos"] <= beyond:
-                problems.append(f"{reader.name} on {board}: pos {step['pos']} after a gap to {beyond} ({step['key']})")
-            epoch, last, beyond = step["epoch"], step["seq"], 0
+            epoch, last = step["epoch"], step["seq"]
     return problems
 
 
@@ -62,16 +111,16 @@ def _jump(model, step, last) -> bool:
     return step["seq"] == step["pos"] and step["seq"] > last and (model.expects("pruning") or last == 0)
 
 
-def _steps_in_order(model, reader, board, steps) -> list:
+def _in_the_channels_order(model, reader) -> list:
     problems, last, last_key = [], -1, None
-    for step in steps:
+    for step in reader.stream:
         if step["op"] != "recv":
             continue
-        place = model.order.get((board, step["id"]))
+        place = model.order.get((step["board"], step["id"]))
         if place is None:
             continue  # The recorder was away; whether it was sent at all is I2's.
         if place <= last and not model.expects("redis_lost"):
-            problems.append(f"{reader.name} on {board}: {step['key']} after {last_key}, the channel has them the other way round")
+            problems.append(f"{reader.name}: {step['key']} after {last_key}, the channel has them the other way round")
         last, last_key = place, step["key"]
     return problems
 
@@ -102,7 +151,7 @@ def _due(model, reader, board) -> list:
     blind = False
     for step in steps:
         if step["op"] == "sub.open":
-            blind = step is not reader.opens[0] and not step.get("since")
+            blind = blind if step.get("since") else step is not reader.opens[0]
         elif step["op"] == "gap":
             skip |= {at for at, entry in enumerate(entries) if step["first"] <= entry.get(step.get("unit", "seq"), -1) <= step["last"]}
         elif step["op"] == "resync":
@@ -128,7 +177,8 @@ def _first_due(entries, reader, board, place) -> int:
 
 
 def i9_honest_gaps(model) -> Finding:
-    """Gap and resync frames come only in runs in which the history was trimmed, lost or rolled back."""
+    """Gap and resync frames come only in runs in which the history was trimmed, lost or rolled back. To a reader of several boards they
+    speak of positions: its cursor cannot stand for what is said of one board alone."""
     if not model.numbered:
         return Finding(NOT_APPLICABLE, "the server has no history to resume from")
     gaps, resyncs = model.by_op["gap"], model.by_op["resync"]
@@ -137,6 +187,8 @@ def i9_honest_gaps(model) -> Finding:
         problems += [f"{g['sub']} on {g['board']}: gap {g['first']} to {g['last']}, though nothing was trimmed" for g in gaps]
     if not (model.expects("redis_lost") or model.expects("failover") or model.expects("gaps")):
         problems += [f"{r['sub']} on {r['board']}: resync, though the history was neither lost nor rolled back" for r in resyncs]
+    problems += [f"{frame['sub']}: {frame['op']} on {frame['board']} alone" for frame in gaps + resyncs
+                 if frame["board"] is not None and len(model.readers[frame["sub"]].boards) > 1]
     return judged(problems, f"{len(gaps)} gaps, {len(resyncs)} resyncs", 1)
 
 

@@ -16,7 +16,6 @@ class Made:
                                 "single_active_consumer": True,
                                 "settings": dict(SETTINGS)})
         self.t, self.numbered, self.epoch, self.pos, self.seqs, self.count = SECOND, numbered, "e1", 0, {}, 0
-        self.cursors = dict.fromkeys(("ws-a", "ws-b", "sse"))
         self.readers = {"ws-a": ["a"], "ws-b": ["b"], "sse": list(BOARDS)}
         for proc, pid in (("app0", 10), ("worker0", 11)):
             self.add("proc", type="start", proc=proc, pid=pid, code=None)
@@ -140,8 +139,12 @@ def replaced() -> History:
     made.fault()
     made.epoch, made.pos, made.seqs = "e2", 0, {}
     for name, boards in made.readers.items():
-        for board in boards:
-            made.add("resync", sub=name, board=board, epoch="e2", seq=0)
+        if len(boards) == 1:
+            made.add("resync", sub=name, board=boards[0], epoch="e2", seq=0)
+        else:  # It ends, and is told by position when it is back.
+            made.add("sub.close", sub=name, why="Ended")
+            made.open(name, since="e1.6")
+            made.add("resync", sub=name, board=None, epoch="e2", pos=0)
     for n in range(6):
         made.message(BOARDS[n % 2])
     return made.finish()

@@ -43,7 +43,8 @@ class Reader:
     name: str
     kind: str
     boards: set
-    steps: dict = field(default_factory=lambda: defaultdict(list))  # board -> records, in order; opens are in every board's list
+    stream: list = field(default_factory=list)                      # Its records, in order.
+    steps: dict = field(default_factory=lambda: defaultdict(list))  # board -> those that speak of it, opens included
     opens: list = field(default_factory=list)
     closed: bool = False
     last_open: int = 0
@@ -119,6 +120,7 @@ class Model:
                 reader = readers.setdefault(name, Reader(name, record["kind"], set(record["boards"])))
                 reader.opens.append(record)
                 reader.closed = False
+                reader.stream.append(record)
                 for board in reader.boards:
                     reader.steps[board].append(record)
                 continue
@@ -128,6 +130,7 @@ class Model:
             if record["op"] == "sub.close":
                 reader.closed = record["why"] != "stopped"  # By the run itself, after everything was read: then all was due to it.
             elif record["op"] in ("recv", "gap", "resync", "sub.live"):
+                reader.stream.append(record)
                 for board in reader.boards if record["board"] is None else (record["board"],):
                     reader.steps[board].append(record)
         return readers

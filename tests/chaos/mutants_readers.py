@@ -8,6 +8,16 @@ from mutants import find, inner, mutant
 
 # The order breaks.
 
+def _crossing(model, rng):
+    """(records of one reader of several boards, place): an event between two others, the next one of another board."""
+    places = []
+    for reader in model.readers.values():
+        steps = reader.stream
+        places += [(steps, at) for at in range(1, len(steps) - 1) if all(steps[at + d]["op"] == "recv" for d in (-1, 0, 1))
+                   and steps[at]["board"] != steps[at + 1]["board"]]
+    return rng.choice(places) if places and model.numbered else None
+
+
 @mutant("swapped", "I7", "I11")
 def swapped(records, model, rng):
     """one reader gets two events of a board in the wrong order"""
@@ -27,6 +37,39 @@ def repeated(records, model, rng):
     """one reader gets an event twice"""
     place = inner(model, rng)
     if place is None or model.expects("redis_lost") and not model.numbered:
+        return None
+    steps, at = place
+    return records + [{**steps[at], "t": steps[at + 1]["t"] + 1}]
+
+
+@mutant("boards-swapped", "I7")
+def boards_swapped(records, model, rng):
+    """a stream of several boards shows two events of different boards in the wrong order"""
+    place = _crossing(model, rng)
+    if place is None:
+        return None
+    steps, at = place
+    first, second = find(records, steps[at]), find(records, steps[at + 1])
+    records[first], records[second] = {**records[second], "t": records[first]["t"]}, {**records[first], "t": records[second]["t"]}
+    return records
+
+
+@mutant("lost-below-cursor", "I7")
+def lost_below_cursor(records, model, rng):
+    """a stream of several boards was repaired board by board and cut meanwhile: its cursor is beyond an event that it never got"""
+    place = _crossing(model, rng)
+    if place is None or model.expects("failover"):
+        return None
+    steps, at = place
+    del records[find(records, steps[at])]
+    return records
+
+
+@mutant("repeated-below-cursor", "I7")
+def repeated_below_cursor(records, model, rng):
+    """a stream of several boards shows an event again behind one of another board"""
+    place = _crossing(model, rng)
+    if place is None:
         return None
     steps, at = place
     return records + [{**steps[at], "t": steps[at + 1]["t"] + 1}]
@@ -125,6 +168,17 @@ def false_gap(records, model, rng):
     event = rng.choice([r for r in records if r["op"] == "recv" and "seq" in r])
     place = event["seq"] + 1
     return records + [{"op": "gap", "t": event["t"] + 1, "sub": event["sub"], "board": event["board"], "first": place, "last": place}]
+
+
+@mutant("told-by-board", "I9")
+def told_by_board(records, model, rng):
+    """a stream of several boards is told of one board what is true of all its positions"""
+    told = [r for r in records if r["op"] in ("gap", "resync") and r["board"] is None]
+    if not told or not model.numbered:
+        return None
+    frame = rng.choice(told)
+    frame["board"] = rng.choice(sorted(model.readers[frame["sub"]].boards))
+    return records
 
 
 @mutant("silent-epoch", "I7")

@@ -256,6 +256,11 @@ def matrix() -> list:
         Plan("history-trimmed", what="readers away for longer than a history of 50 events per board, and the app is another one when they come back",
              links={"readers"}, steps=[(0, "readers.away-from-a-new-app", 6)], settings={"HISTORY_SIZE": "200", "HISTORY_BOARD_SIZE": "50"},
              needs={"resume"}, expects={"gaps", "pruning"}, shows={"gap"}),
+        # Quiet boards have kept older events than the busy one: what is repaired board by board is not in the order of all.
+        Plan("history-trimmed-app", what="an app away from Redis for longer than a history of 50 events per board, and its readers stay",
+             links={"app-redis"}, steps=[(0, "link.app-redis.reset", 6)], busy=18,
+             settings={"HISTORY_SIZE": "200", "HISTORY_BOARD_SIZE": "50"},
+             needs={"history"}, expects={"gaps", "pruning"}, shows={"gap"}, fresh_seconds=25),
     ]
 
 

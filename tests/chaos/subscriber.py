@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that read, come back whenever their connection ends, and write down every event and frame.
 
-They come back with the cursor of their last event, or of the place where they began (`?since=`, `Last-Event-ID`), when the server goes on
-there. When it does not, they come back without one, which the history shows as an opening without `since`: what happened meanwhile is then
-nobody's promise.
+When the server goes on there, they come back with the cursor of their last event, or of the place where they began (`?since=`); a stream,
+with what stood last in `id:`, of a gap or resync too (`Last-Event-ID`). When it does not, they come back without one, which the history
+shows as an opening without `since`: what happened meanwhile is then nobody's promise.
 """
 import json
 import random
@@ -89,30 +89,33 @@ class Subscriber(threading.Thread):
             if self.kind == "sse":
                 if value.event == "heartbeat":
                     continue
-                name, value = value.event, json.loads(value.data)
+                name, cursor, value = value.event, value.id, json.loads(value.data)
                 if name.startswith("boardbus."):
                     value.setdefault("kind", name.removeprefix("boardbus."))
-            self._take(value)
+                self._take(value, cursor)
+            else:
+                self._take(value, value.get("cursor"))
             if self._pause:
                 time.sleep(self._pause)
 
-    def _take(self, value: dict) -> None:
+    def _take(self, value: dict, cursor) -> None:
         kind = value.get("kind")
+        if kind in ("board_event", "resync") or kind == "gap" and cursor:
+            self._cursor = cursor if self._resume else None  # After a resync the old one belongs to a history that is gone.
         if kind == "board_event":
             self._writer.write("recv", sub=self.label, **event_fields(value))
             self.received.add(value.get("correlation_id"))
-            self._cursor = value.get("cursor") if self._resume else None
         elif kind == "gap":
             unit = "seq" if value["board"] is not None else "pos"  # A stream of several boards speaks of positions, and of all its boards.
             self._writer.write("gap", sub=self.label, board=value["board"], unit=unit, first=value[f"from_{unit}"], last=value[f"to_{unit}"])
         elif kind == "resync":
-            self._writer.write("resync", sub=self.label, board=value["board"], epoch=value["epoch"], seq=value.get("seq"))
-            self._cursor = None  # It belongs to a history that is gone.
+            self._writer.write("resync", sub=self.label, board=value["board"], epoch=value["epoch"],
+                               **{unit: value[unit] for unit in ("seq", "pos") if unit in value})
         elif kind == "subscribed":
             self._writer.write("sub.live", sub=self.label, board=value["board"], epoch=value.get("epoch"), seq=value.get("seq"),
                                recovered=bool(value.get("recovered")))
             if self._resume and self._cursor is None:
-                self._cursor = value.get("cursor")
+                self._cursor = cursor
         elif kind == "status":
             self._writer.write("status", sub=self.label, live=value.get("live"))
         elif kind == "error":

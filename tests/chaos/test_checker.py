@@ -172,6 +172,54 @@ def test_a_gap_of_positions_speaks_of_all_boards_of_its_reader():
     assert made(9)["I7"].verdict == FAIL, "it names one that comes all the same"
 
 
+def stream_of(*pieces) -> dict:
+    """What I7 and I8 say of a stream of a and b that shows these of eight events (by `pos`; a has the odd ones, c the sixth, b the rest);
+    "gap 3 4" and "resync 4" are frames, "cut" an end after which it brings its cursor."""
+    run = Made(expects=("gaps",))
+    run.fault()
+    for n in range(1, 9):
+        board = "c" if n == 6 else BOARDS[(n + 1) % 2]
+        run.attempt(f"m{n}", board, n)
+        run.commit(f"m{n}", board, n, skip=("sse",))
+    entries = {record["pos"]: record for record in run.history.of("log")}
+    for piece in pieces:
+        what, *numbers = str(piece).split()
+        if what == "cut":
+            run.add("sub.close", sub="sse", why="Ended")
+            run.open("sse", since="e1.cursor")
+        elif what == "gap":
+            run.add("gap", sub="sse", board=None, unit="pos", first=int(numbers[0]), last=int(numbers[1]))
+        elif what == "resync":
+            run.add("resync", sub="sse", board=None, epoch="e1", pos=int(numbers[0]))
+        else:
+            run.add("recv", sub="sse", **{name: entries[piece][name] for name in ("board", "key", "id", "hash", "epoch", "pos", "seq")})
+    got = verdict_of(run.finish()).findings
+    return {name: got[name].verdict for name in ("I7", "I8")}
+
+
+SOUND_STREAM, BROKEN_STREAM = {"I7": PASS, "I8": PASS}, {"I7": FAIL, "I8": FAIL}
+
+
+def test_a_stream_of_several_boards_goes_on_by_position():
+    assert stream_of(1, 2, 3, "cut", 4, 5, 7, 8) == SOUND_STREAM
+    assert stream_of(1, 3, "cut", 4, 5, 7, 8) == BROKEN_STREAM, "its cursor is beyond the second"
+    assert stream_of(1, 3, 2, 4, 5, 7, 8)["I7"] == FAIL, "each board alone is in order"
+    assert stream_of(1, 2, 3, "cut", 2, 4, 5, 7, 8)["I7"] == FAIL
+
+
+def test_a_stream_of_several_boards_is_told_of_gaps_by_position():
+    assert stream_of(1, 2, "cut", "gap 3 4", 5, 7, 8) == SOUND_STREAM
+    assert stream_of(1, 2, 3, 4, 5, "cut", "gap 7 7", 8) == SOUND_STREAM, "the sixth is on another board"
+    assert stream_of(1, 2, "cut", "gap 4 5", 7, 8) == BROKEN_STREAM, "the third is not named"
+    assert stream_of(1, 2, 3, "cut", "gap 3 4", 5, 7, 8)["I7"] == FAIL, "the third had come"
+
+
+def test_a_stream_of_several_boards_goes_on_where_a_resync_says():
+    assert stream_of(1, 2, "resync 4", "cut", 5, 7, 8) == SOUND_STREAM
+    assert stream_of(1, 2, "resync 4", "cut", 7, 8)["I7"] == FAIL, "it was to go on behind the fourth"
+    assert stream_of(1, 2, 3, "resync 4", 4, 5, 7, 8)["I7"] == FAIL
+
+
 def test_a_rolled_back_event_needs_a_resync_before_the_next():
     def made(told):
         run = Made(expects=("failover", "redis_lost"))

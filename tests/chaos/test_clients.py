@@ -125,6 +125,34 @@ def test_a_reader_comes_back_with_its_cursor_and_writes_down_what_the_server_say
     assert [r["op"] for r in records(tmp_path)].count("sub.open") == 3
 
 
+def test_a_stream_of_several_boards_comes_back_with_what_stood_last_in_its_id(tmp_path):
+    brought, blocks = [], [
+        [("e.4.1.0badcafe", "move", placed(4))],
+        [("e.9.1.00000000", "boardbus.gap", {"kind": "gap", "board": None, "from_pos": 5, "to_pos": 9})],
+        [("f.2.0.00000000", "boardbus.resync", {"kind": "resync", "board": None, "epoch": "f", "pos": 2})],
+        [("f.3.1.0badcafe", "move", event(9))]]
+
+    def act(peer):
+        brought.append(peer.headers.get("Last-Event-ID"))
+        peer.wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nretry: 100\n\n")
+        for cursor, name, value in blocks[len(brought) - 1]:
+            peer.wire.send(f"id: {cursor}\nevent: {name}\ndata: {json.dumps(value)}\n\n".encode())
+        time.sleep(0.1)
+    server = Script(*[act] * len(blocks))
+    writer = history.Writer(tmp_path, "clients")
+    reader = Subscriber("sse0", "sse", ["b", "c"], lambda: [server.port], writer, seed=1, acks=True, resume=True)
+    reader.start()
+    until(lambda: "k9" in reader.received)
+    reader.stop()
+    reader.join(10)
+
+    assert brought == [None, "e.4.1.0badcafe", "e.9.1.00000000", "f.2.0.00000000"]
+    assert set(server.paths) == {"/sse/activity?board=b&board=c"}
+    gap, resync = [r for r in records(tmp_path) if r["op"] in ("gap", "resync")]
+    assert gap.items() >= {"board": None, "unit": "pos", "first": 5, "last": 9}.items()
+    assert resync.items() >= {"board": None, "epoch": "f", "pos": 2}.items()
+
+
 def test_a_reader_of_a_server_without_resume_brings_no_cursor(tmp_path):
     def act(peer):
         peer.upgrade()

@@ -28,14 +28,15 @@ PROBES = 3  # Per board.
 
 class Plan:
     """What a run is to be. `steps`: (seconds of load before, fault, seconds of it), one after the other. `expects`: words for
-    the checker; `shows`: the frames (gap, resync) without which the run would prove nothing."""
+    the checker; `shows`: the frames (gap, resync) without which the run would prove nothing; `busy`: how many times as often as another
+    board the first one is sent to."""
 
-    def __init__(self, name: str, *, steps=(), rate=120, publishers=4, boards=3, lead=1.5, tail=1.5, links=(), settings=None, apps=1, workers=1,
-                 expects=(), needs=(), setup="single", accepted_min=100, faults=None, faults_always=False, app_faults=None, supervised_deaths=None,
-                 expect_of=None, environment=None, fresh_seconds=15, drain_seconds=60, count_max=10**9, extra=None, readers_may_miss=None,
-                 what="", slow_reader=False, sac=True, before=None, tls=(), padding=0, crowd=0, shows=()):
+    def __init__(self, name: str, *, steps=(), rate=120, publishers=4, boards=3, busy=1, lead=1.5, tail=1.5, links=(), settings=None,
+                 apps=1, workers=1, expects=(), needs=(), setup="single", accepted_min=100, faults=None, faults_always=False, app_faults=None,
+                 supervised_deaths=None, expect_of=None, environment=None, fresh_seconds=15, drain_seconds=60, count_max=10**9, extra=None,
+                 readers_may_miss=None, what="", slow_reader=False, sac=True, before=None, tls=(), padding=0, crowd=0, shows=()):
         self.name, self.steps, self.what = name, list(steps), what
-        self.rate, self.publishers, self.boards, self.lead, self.tail = rate, publishers, boards, lead, tail
+        self.rate, self.publishers, self.boards, self.busy, self.lead, self.tail = rate, publishers, boards, busy, lead, tail
         self.lab = {"links": links, "settings": settings, "apps": apps, "workers": workers, "faults": faults, "faults_always": faults_always,
                     "app_faults": app_faults, "environment": environment, "tls": tls}
         self.expects, self.needs, self.setup, self.accepted_min = set(expects), set(needs), setup, accepted_min
@@ -105,7 +106,9 @@ class Trial:
 
     def _load(self) -> None:
         plan = self.plan
-        readers = [("ws", [board], 0.0) for board in self.boards] + [("ws", self.boards[:1], 0.0), ("sse", self.boards, 0.0)]
+        readers = [("ws", [board], 0.0) for board in self.boards] + [("ws", self.boards[:1], 0.0)]
+        # The second sees positions with holes: those of the boards that it did not ask for.
+        readers += [("sse", self.boards, 0.0), ("sse", self.boards[:2], 0.0)]
         readers += [("slow", self.boards[:1], 2.0)] if plan.slow_reader else []
         for n, (kind, boards, pause) in enumerate(readers):
             self.subscribers.append(Subscriber("slow" if kind == "slow" else f"{kind}{n}", "ws" if kind == "slow" else kind, boards,
@@ -114,8 +117,9 @@ class Trial:
         for subscriber in self.subscribers:
             subscriber.start()
         wait_until(lambda: all(subscriber.connected for subscriber in self.subscribers), 15, "all readers are connected")
+        sent_to = self.boards[:1] * plan.busy + self.boards[1:]
         for n in range(plan.publishers):
-            self.publishers.append(_Told(self._accepted, self._paused, f"p{n}", self._way(n), self.writer, self.boards,
+            self.publishers.append(_Told(self._accepted, self._paused, f"p{n}", self._way(n), self.writer, sent_to,
                                          rate=plan.rate / plan.publishers, seed=self.random.getrandbits(32), expect_of=plan.expect_of,
                                          count_max=plan.count_max, padding=plan.padding))
         if plan.crowd:
