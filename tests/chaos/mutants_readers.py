@@ -18,18 +18,23 @@ def _crossing(model, rng):
     return rng.choice(places) if places and model.numbered else None
 
 
+def _swapped(records, steps, at):
+    """The event and the reader's next one, each at the other's time."""
+    first, second = find(records, steps[at]), find(records, steps[at + 1])
+    records[first], records[second] = {**records[second], "t": records[first]["t"]}, {**records[first], "t": records[second]["t"]}
+    return records
+
+
+def _again(records, steps, at):
+    """The event once more, behind the reader's next one."""
+    return records + [{**steps[at], "t": steps[at + 1]["t"] + 1}]
+
+
 @mutant("swapped", "I7", "I11")
 def swapped(records, model, rng):
     """one reader gets two events of a board in the wrong order"""
     place = inner(model, rng)
-    if place is None:
-        return None
-    steps, at = place
-    first, second = records[find(records, steps[at])], records[find(records, steps[at + 1])]
-    for name in ("key", "id", "hash", "epoch", "pos", "seq"):
-        if name in first:
-            first[name], second[name] = second[name], first[name]
-    return records
+    return _swapped(records, *place) if place else None
 
 
 @mutant("repeated", "I7")
@@ -38,20 +43,14 @@ def repeated(records, model, rng):
     place = inner(model, rng)
     if place is None or model.expects("redis_lost") and not model.numbered:
         return None
-    steps, at = place
-    return records + [{**steps[at], "t": steps[at + 1]["t"] + 1}]
+    return _again(records, *place)
 
 
 @mutant("boards-swapped", "I7")
 def boards_swapped(records, model, rng):
     """a stream of several boards shows two events of different boards in the wrong order"""
     place = _crossing(model, rng)
-    if place is None:
-        return None
-    steps, at = place
-    first, second = find(records, steps[at]), find(records, steps[at + 1])
-    records[first], records[second] = {**records[second], "t": records[first]["t"]}, {**records[first], "t": records[second]["t"]}
-    return records
+    return _swapped(records, *place) if place else None
 
 
 @mutant("lost-below-cursor", "I7")
@@ -69,10 +68,7 @@ def lost_below_cursor(records, model, rng):
 def repeated_below_cursor(records, model, rng):
     """a stream of several boards shows an event again behind one of another board"""
     place = _crossing(model, rng)
-    if place is None:
-        return None
-    steps, at = place
-    return records + [{**steps[at], "t": steps[at + 1]["t"] + 1}]
+    return _again(records, *place) if place else None
 
 
 @mutant("session-reordered", "I10")
