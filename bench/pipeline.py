@@ -2,7 +2,8 @@
 """Measures the whole pipeline beside its floor, on this machine alone, and writes bench/results/pipeline.md.
 
 Private RabbitMQ and Redis, one worker, one app with one loop. For each scenario boardbus and the floor program (bench/probe_floor.cpp)
-take turns, so that a change of the machine's mood meets both. bench/README.md says how to read the result.
+take turns, so that a change of the machine's mood meets both; all of them once for each placement on the cores. bench/README.md says
+how to read the result.
 SPDX-License-Identifier: Apache-2.0
 """
 import argparse
@@ -45,6 +46,12 @@ class Scenario:
 
 SCENARIOS = [Scenario(queue, rate) for queue in ("quorum", "classic") for rate in (0, 500, 2000)]
 
+CORES = os.sched_getaffinity(0)
+PLACEMENTS = {"apart": "RabbitMQ has a core of its own, all other processes share another one",
+              "free": "every process may run on every core, and the scheduler decides"}
+RABBITMQ_CORES = {"apart": {max(CORES)}, "free": CORES}
+OTHER_CORES = {"apart": {min(CORES)}, "free": CORES}
+
 
 class NotMeasured(Exception):
     """A run is worth nothing: why."""
@@ -56,11 +63,15 @@ def parse_arguments():
     parser.add_argument("--seconds", type=float, default=10, help="measured time of a run (default 10)")
     parser.add_argument("--warmup", type=float, default=2, help="time before it (default 2)")
     parser.add_argument("--window", type=int, default=256, help="events on their way at saturation (default 256)")
+    parser.add_argument("--placement", choices=PLACEMENTS, action="append", help="only this one (default: all, one after the other)")
     parser.add_argument("--quick", action="store_true", help="one pair of short runs, to see that it works; writes no result")
     parser.add_argument("--build", type=pathlib.Path, help="where the programs are (default: build them in build/release)")
     options = parser.parse_args()
     if options.pairs < 1 or options.seconds <= 0 or options.warmup < 0 or options.window < 1:
         parser.error("--pairs and --window must be at least 1, --seconds more than 0, --warmup not less than 0")
+    options.placement = options.placement or list(PLACEMENTS)
+    if "apart" in options.placement and len(CORES) < 2:
+        parser.error("--placement apart needs two cores")
     if options.quick:
         options.pairs, options.seconds, options.warmup = 1, 1.5, 0.5
     return options
@@ -109,16 +120,25 @@ def forget_keys(brokers) -> None:
                 raise NotMeasured(f"Redis did not forget its keys: {answer.decode()}")
 
 
+def place(brokers, placement: str) -> None:
+    """Starts RabbitMQ on its cores; Redis, and what this process starts from now on, run on the others."""
+    os.sched_setaffinity(0, RABBITMQ_CORES[placement])
+    brokers.start()
+    for thread in pathlib.Path(f"/proc/{brokers.redis.pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), OTHER_CORES[placement])
+    os.sched_setaffinity(0, OTHER_CORES[placement])
+
+
 class Pair:
     """One app and one worker on queues of their own."""
 
-    def __init__(self, options, brokers, queue: str):
+    def __init__(self, options, brokers, folder: pathlib.Path, queue: str):
         from harness import brokers as broker_names
         from harness.processes import Boardbus
         self._options, self._brokers = options, brokers
         settings = {"EVENT_TRANSPORT": "rabbitmq", "RABBITMQ_URL": brokers.rabbitmq.url, "REDIS_URL": brokers.redis.url, "THREADS": "1",
                     "RABBITMQ_QUEUE_TYPE": queue, **broker_names.isolated_names().environment()}
-        self._processes = [Boardbus(command, RUNS / queue, settings) for command in ("worker", "app")]
+        self._processes = [Boardbus(command, folder / queue, settings) for command in ("worker", "app")]
         try:
             for process in self._processes:
                 process.wait_ready()
@@ -169,11 +189,11 @@ class Pair:
             process.kill()
 
 
-def measure(options, brokers) -> dict:
+def measure(options, brokers, folder: pathlib.Path) -> dict:
     """Scenario to ([reports of boardbus], [of the floor with the same message], [of the bare floor], [of that without history])."""
     results = {}
     for queue in dict.fromkeys(scenario.queue for scenario in SCENARIOS):
-        pair = Pair(options, brokers, queue)
+        pair = Pair(options, brokers, folder, queue)
         try:
             for scenario in (one for one in SCENARIOS if one.queue == queue):
                 results[scenario] = ([], [], [], [])
@@ -243,13 +263,13 @@ def processor() -> str:
     return models[0] if models else platform.machine()
 
 
-def facts(options, brokers, load_before: str) -> str:
+def facts(options, rabbitmq: str, load_before: str) -> str:
     changed = " with uncommitted changes" if said("git", "status", "--porcelain", "--untracked-files=no") else ""
     return "\n".join(f"- {name}: {value}" for name, value in {
         "Machine": f"{os.cpu_count()} cores, {processor()}; {platform.system()} {platform.release()}",
         "Load average before the first run": load_before,
         "Brokers' data on": said("findmnt", "-n", "-o", "FSTYPE", "-T", str(RUNS)),
-        "RabbitMQ": brokers.rabbitmq.ctl("version").strip(),
+        "RabbitMQ": rabbitmq,
         "Redis": f"{said('redis-server', '--version').split()[2].removeprefix('v=')}, {' '.join(REDIS_ARGUMENTS)}",
         "boardbus": f"{said(str(options.build / 'boardbus'), 'version').removeprefix('boardbus ')}, {said('git', 'rev-parse', '--short', 'HEAD')}{changed}",
         "Runs": f"{options.pairs} rounds for each row, {options.seconds:g} s each after {options.warmup:g} s, "
@@ -259,13 +279,19 @@ def facts(options, brokers, load_before: str) -> str:
     }.items())
 
 
-def write_result(options, brokers, results, load_before: str) -> None:
+def tables(placement: str, results: dict) -> str:
+    return f"## {placement.capitalize()}: {PLACEMENTS[placement]}\n{table(results)}\n\n{cpu_table(results)}\n"
+
+
+def write_result(options, placed, load_before: str) -> None:
+    parts = "\n".join(tables(placement, results) for placement, (results, _) in placed.items())
+    rabbitmq = next(iter(placed.values()))[1]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(
         "# The pipeline beside its floor\n\n"
         "Written by `./dev bench pipeline`; bench/README.md says what the numbers mean. Each cell: the median and, in brackets, the lowest and the\n"
         "highest run; a quotient is that of neighbouring runs.\n\n"
-        f"{table(results)}\n\n{cpu_table(results)}\n\n{facts(options, brokers, load_before)}\n")
+        f"{parts}\n{facts(options, rabbitmq, load_before)}\n")
     print(f"written: {RESULT.relative_to(ROOT)}")
 
 
@@ -285,6 +311,23 @@ def interrupted(number, _):
     raise NotMeasured(f"stopped by {signal.Signals(number).name}")
 
 
+def measure_placed(options, placement: str) -> tuple:
+    """The results and RabbitMQ's version."""
+    from harness.brokers import Brokers
+    print(f"{PLACEMENTS[placement]}; starting RabbitMQ and Redis (about 8 s)", flush=True)
+    folder = RUNS / placement
+    folder.mkdir()
+    brokers = Brokers(folder, REDIS_ARGUMENTS)
+    try:
+        place(brokers, placement)
+        version = brokers.rabbitmq.ctl("version").strip()
+        results = measure(options, brokers, folder)
+    finally:
+        brokers.end()
+    print(f"\n{tables(placement, results)}", flush=True)
+    return results, version
+
+
 def main() -> int:
     options = parse_arguments()
     if not build(options):
@@ -292,26 +335,19 @@ def main() -> int:
     os.environ["BOARDBUS_BIN"] = str(options.build / "boardbus")
     sys.path.insert(0, str(ROOT / "tests/system"))
     sys.dont_write_bytecode = True
-    from harness.brokers import Brokers
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     load_before = " ".join(f"{load:.2f}" for load in os.getloadavg())
     shutil.rmtree(RUNS, ignore_errors=True)
     RUNS.mkdir(parents=True)
-    brokers = Brokers(RUNS, REDIS_ARGUMENTS)
     try:
-        print("starting RabbitMQ and Redis (about 8 s)", flush=True)
-        brokers.start()
-        results = measure(options, brokers)
-        print(f"\n{table(results)}\n\n{cpu_table(results)}\n", flush=True)
+        placed = {placement: measure_placed(options, placement) for placement in options.placement}
         if not options.quick:
-            write_result(options, brokers, results, load_before)
+            write_result(options, placed, load_before)
         return 0
     except (NotMeasured, AssertionError) as reason:
         print(f"not measured: {reason}; logs are in {RUNS.relative_to(ROOT)}", file=sys.stderr)
         return 1
-    finally:
-        brokers.end()
 
 
 if __name__ == "__main__":
