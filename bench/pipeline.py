@@ -62,7 +62,7 @@ def parse_arguments():
     parser.add_argument("--pairs", type=int, default=5, help="runs of boardbus and of the floors for each scenario (default 5)")
     parser.add_argument("--seconds", type=float, default=10, help="measured time of a run (default 10)")
     parser.add_argument("--warmup", type=float, default=2, help="time before it (default 2)")
-    parser.add_argument("--window", type=int, default=256, help="events on their way at saturation (default 256)")
+    parser.add_argument("--window", type=int, default=512, help="events on their way at saturation (default 512)")
     parser.add_argument("--placement", choices=PLACEMENTS, action="append", help="only this one (default: all, one after the other)")
     parser.add_argument("--quick", action="store_true", help="one pair of short runs, to see that it works; writes no result")
     parser.add_argument("--build", type=pathlib.Path, help="where the programs are (default: build them in build/release)")
@@ -148,7 +148,7 @@ class Pair:
 
     def measure_boardbus(self, scenario: Scenario) -> dict:
         from harness.processes import TOKEN
-        # A socket may have 64 messages without an answer: four writers fill the window of 256. A writer hears its own board, too;
+        # A socket may have 64 messages without an answer: eight writers fill the window of 512. A writer hears its own board, too;
         # with a reader and a board for each, every event is delivered twice whatever their number.
         pairs = 1 if scenario.rate else max(1, min(8, self._options.window // 64))
         return run_probe(self._options, "bench_load", "--url", f"http://127.0.0.1:{self._processes[1].port}", "--token", TOKEN,
