@@ -47,10 +47,17 @@ class Scenario:
 SCENARIOS = [Scenario(queue, rate) for queue in ("quorum", "classic") for rate in (0, 500, 2000)]
 
 CORES = os.sched_getaffinity(0)
-PLACEMENTS = {"apart": "RabbitMQ has a core of its own, all other processes share another one",
-              "free": "every process may run on every core, and the scheduler decides"}
-RABBITMQ_CORES = {"apart": {max(CORES)}, "free": CORES}
-OTHER_CORES = {"apart": {min(CORES)}, "free": CORES}
+
+
+@dataclass(frozen=True)
+class Placement:
+    what: str
+    rabbitmq_cores: set
+    other_cores: set
+
+
+PLACEMENTS = {"apart": Placement("RabbitMQ has a core of its own, all other processes share another one", {max(CORES)}, {min(CORES)}),
+              "free": Placement("every process may run on every core, and the scheduler decides", CORES, CORES)}
 
 
 class NotMeasured(Exception):
@@ -63,7 +70,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=float, default=10, help="measured time of a run (default 10)")
     parser.add_argument("--warmup", type=float, default=2, help="time before it (default 2)")
     parser.add_argument("--window", type=int, default=512, help="events on their way at saturation (default 512)")
-    parser.add_argument("--placement", choices=PLACEMENTS, action="append", help="only this one (default: all, one after the other)")
+    parser.add_argument("--placement", choices=PLACEMENTS, action="append", help="only this one, and the result has no other (default: all, one after the other)")
     parser.add_argument("--quick", action="store_true", help="one pair of short runs, to see that it works; writes no result")
     parser.add_argument("--build", type=pathlib.Path, help="where the programs are (default: build them in build/release)")
     options = parser.parse_args()
@@ -120,13 +127,13 @@ def forget_keys(brokers) -> None:
                 raise NotMeasured(f"Redis did not forget its keys: {answer.decode()}")
 
 
-def place(brokers, placement: str) -> None:
+def start_placed(brokers, placement: Placement) -> None:
     """Starts RabbitMQ on its cores; Redis, and what this process starts from now on, run on the others."""
-    os.sched_setaffinity(0, RABBITMQ_CORES[placement])
+    os.sched_setaffinity(0, placement.rabbitmq_cores)
     brokers.start()
     for thread in pathlib.Path(f"/proc/{brokers.redis.pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), OTHER_CORES[placement])
-    os.sched_setaffinity(0, OTHER_CORES[placement])
+        os.sched_setaffinity(int(thread.name), placement.other_cores)
+    os.sched_setaffinity(0, placement.other_cores)
 
 
 class Pair:
@@ -280,7 +287,7 @@ def facts(options, rabbitmq: str, load_before: str) -> str:
 
 
 def tables(placement: str, results: dict) -> str:
-    return f"## {placement.capitalize()}: {PLACEMENTS[placement]}\n{table(results)}\n\n{cpu_table(results)}\n"
+    return f"## {placement.capitalize()}: {PLACEMENTS[placement].what}\n{table(results)}\n\n{cpu_table(results)}\n"
 
 
 def write_result(options, placed, load_before: str) -> None:
@@ -314,12 +321,12 @@ def interrupted(number, _):
 def measure_placed(options, placement: str) -> tuple:
     """The results and RabbitMQ's version."""
     from harness.brokers import Brokers
-    print(f"{PLACEMENTS[placement]}; starting RabbitMQ and Redis (about 8 s)", flush=True)
+    print(f"{PLACEMENTS[placement].what}; starting RabbitMQ and Redis (about 8 s)", flush=True)
     folder = RUNS / placement
     folder.mkdir()
     brokers = Brokers(folder, REDIS_ARGUMENTS)
     try:
-        place(brokers, placement)
+        start_placed(brokers, PLACEMENTS[placement])
         version = brokers.rabbitmq.ctl("version").strip()
         results = measure(options, brokers, folder)
     finally:
