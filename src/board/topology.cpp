@@ -60,7 +60,11 @@ QueuePlan level_queue(const TopologyOptions& options, int level) {
 }  // namespace
 
 Topology make_topology(const TopologyOptions& options) {
-    Topology topology{.exchanges = {}, .main = main_queue(options), .dlq = dlq_queue(options), .levels = {}};
+    Topology topology{.exchanges = {},
+                      .main = main_queue(options),
+                      .dlq = dlq_queue(options),
+                      .levels = {},
+                      .queue_type = options.queue_type};
     for (const RouteNames* names : {&options.main, &options.retry, &options.dlq}) {
         if (std::ranges::find(topology.exchanges, names->exchange) == topology.exchanges.end()) {
             topology.exchanges.push_back(names->exchange);

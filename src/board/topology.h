@@ -47,6 +47,7 @@ struct Topology {
     QueuePlan main;
     QueuePlan dlq;
     std::vector<QueuePlan> levels;  ///< levels[n - 1] serves retry n; as many as retries_max.
+    QueueType queue_type = QueueType::quorum;
 };
 
 Topology make_topology(const TopologyOptions& options);

@@ -1,9 +1,9 @@
 // The worker's side of the main queue: hands out deliveries, acks them, and moves what failed.
 //
-// All that one read brought is one batch; all acks of a turn leave in as few frames as their order allows. Two connections: one consumes
-// and acks, one carries the copies (rabbitmq_handover.h). To stop or to give deliveries back the channel is closed, never the consumer
-// cancelled first: a cancelled consumer hands its single activity on while its own deliveries are still under way, and order is lost;
-// a closed channel returns them first. Lives on the bus loop. Spec: CONTRACT §5.
+// All that one read brought is one batch. Acks leave in as few frames as their order allows: those of a turn together, on a quorum queue
+// those of up to 20 ms. Two connections: one consumes and acks, one carries the copies (rabbitmq_handover.h). To stop or to give
+// deliveries back the channel is closed, never the consumer cancelled first: a cancelled consumer hands its single activity on while its
+// own deliveries are still under way, and order is lost; a closed channel returns them first. Lives on the bus loop. Spec: CONTRACT §5.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -104,6 +104,7 @@ class RabbitConsumer final : public board::DeliverySource,
     Loop& loop_;
     telemetry::Metrics& metrics_;
     const std::uint16_t prefetch_;
+    const std::size_t acks_most_;
     const DlqWatch dlq_watch_;
     const Traceparents traceparents_;
     const std::function<void(bool)> on_state_;
@@ -122,9 +123,10 @@ class RabbitConsumer final : public board::DeliverySource,
     std::deque<Outstanding> outstanding_;  // Bound: the prefetch. The front has the tag first_.
     std::uint64_t first_ = 1;
     std::vector<board::Delivery> batch_;
-    bool acks_due_ = false;
+    std::size_t acks_due_ = 0;  // Done and not acked. Bound: the prefetch.
     Backoff backoff_;
     Timer again_;
+    Timer ack_;
     Timer leave_deadline_;
     Timer silence_;
     std::uint64_t seen_ = 0;  // Deliveries when the silence was last looked at.

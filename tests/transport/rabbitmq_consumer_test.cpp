@@ -121,6 +121,34 @@ TEST_F(LiveRabbitConsumer, AcksSoThatNothingComesBack) {
     EXPECT_TRUE(taker.got[0].redelivered);
 }
 
+TEST_F(LiveRabbitConsumer, AcksBeforeLongThoughNothingMoreComes) {
+    for (const auto type : {board::QueueType::quorum, board::QueueType::classic}) {
+        names.queue_type = type;
+        names.main.queue = prefix + (type == board::QueueType::quorum ? ".quorum" : ".classic");
+        names.main.exchange = names.main.queue;
+        taker.got.clear();
+        LiveChannel channel(loop, amqp);
+        {
+            RabbitConsumer consumer(loop, metrics, options(), [](bool) {});
+            open(consumer);
+            publish(channel, "e-0");
+            publish(channel, "e-1");
+            ASSERT_TRUE(got(2));
+            consumer.settle(taker.got[0].tag, ack());
+            until([] { return false; }, 200ms);
+            // Dies: a stop would send the acks.
+        }
+
+        taker.got.clear();
+        RabbitConsumer again(loop, metrics, options(), [](bool) {});
+        open(again);
+        ASSERT_TRUE(got(1));
+
+        EXPECT_FALSE(until([&] { return taker.got.size() > 1; }, 200ms));
+        EXPECT_EQ(taker.got[0].message_id, "e-1");
+    }
+}
+
 TEST_F(LiveRabbitConsumer, HandsOutAndRetriesWhatHasHeadersTooDeepToRead) {
     RabbitConsumer consumer(loop, metrics, options(), [](bool) {});
     open(consumer);
