@@ -37,7 +37,9 @@ struct DeliveryPumpOptions {
     std::chrono::milliseconds hold_most{5000};
     /// A hold this long gives the deliveries back, before the broker's consumer timeout (30 min) would cut the channel.
     std::chrono::minutes hold_release{20};
-    std::size_t batch_max = 256;  ///< Commits in one round trip; the prefetch bounds what is in hand.
+    /// Commits in one round trip; the prefetch bounds what is in hand. They are one transaction, which keeps Redis 28 µs each, and the brokers
+    /// take turns instead of working at once when it takes the whole prefetch (quorum, saturated: 17,800 events/s with 256, 19,800 with 64).
+    std::size_t batch_max = 64;
     /// Bodies in one round trip, beyond the first. Redis publishes a batch in one breath: whatever it writes for a subscriber must stay
     /// far below its own limit (client-output-buffer-limit pubsub, 32 MiB), or it throws the app out and the events are lost to it.
     std::size_t batch_bytes_max = std::size_t{4} << 20;
