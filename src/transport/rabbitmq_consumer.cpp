@@ -18,7 +18,7 @@ using telemetry::Level;
 constexpr std::chrono::seconds kHeartbeatMax{5};
 constexpr std::chrono::seconds kLeaveTimeout{5};
 // An ack is an entry in a quorum queue's log, which the publishes behind it wait for, and nobody waits for an ack: so they go together, when
-// there are this many or this long after the first (at 2,000 events/s, p50 from post to reader fell from 1.2 to 0.9 ms). Of a worker that
+// there are this many or this long after the first (2,000 events/s: p50 from post to reader fell from 1.2 to 0.9 ms). Of a worker that
 // dies meanwhile as many deliveries return, and are found to be duplicates. Not so when one has been copied, nor on a classic queue, which
 // became slower (0.60 to 0.74 ms): then the acks of a turn go at its end.
 constexpr std::size_t kAcksMost = 64;

@@ -123,7 +123,7 @@ class RabbitConsumer final : public board::DeliverySource,
     std::deque<Outstanding> outstanding_;  // Bound: the prefetch. The front has the tag first_.
     std::uint64_t first_ = 1;
     std::vector<board::Delivery> batch_;
-    std::size_t acks_due_ = 0;  // Done and not acked. Bound: the prefetch.
+    std::size_t acks_due_ = 0;  // Done and not acked, a copied one counted as acks_most_: at that many they go.
     Backoff backoff_;
     Timer again_;
     Timer ack_;

@@ -54,6 +54,18 @@ class LiveRabbitConsumer : public LiveRabbit {
         return until([&] { return taker.got.size() >= count; });
     }
 
+    /// The next consumer gets this message once more, and nothing else.
+    void expect_back(const std::string& id) {
+        taker.got.clear();
+        RabbitConsumer again(loop, metrics, options(), [](bool) {});
+        open(again);
+        ASSERT_TRUE(got(1));
+
+        EXPECT_FALSE(until([&] { return taker.got.size() > 1; }, 200ms));
+        EXPECT_EQ(taker.got[0].message_id, id);
+        EXPECT_TRUE(taker.got[0].redelivered);
+    }
+
     Taker taker;
 };
 
@@ -111,14 +123,7 @@ TEST_F(LiveRabbitConsumer, AcksSoThatNothingComesBack) {
         ASSERT_TRUE(until([&] { return stopped; }));
     }
 
-    taker.got.clear();
-    RabbitConsumer again(loop, metrics, options(), [](bool) {});
-    open(again);
-    ASSERT_TRUE(got(1));
-
-    EXPECT_FALSE(until([&] { return taker.got.size() > 1; }, 200ms));
-    EXPECT_EQ(taker.got[0].message_id, "e-2");
-    EXPECT_TRUE(taker.got[0].redelivered);
+    expect_back("e-2");
 }
 
 TEST_F(LiveRabbitConsumer, AcksBeforeLongThoughNothingMoreComes) {
@@ -139,13 +144,7 @@ TEST_F(LiveRabbitConsumer, AcksBeforeLongThoughNothingMoreComes) {
             // Dies: a stop would send the acks.
         }
 
-        taker.got.clear();
-        RabbitConsumer again(loop, metrics, options(), [](bool) {});
-        open(again);
-        ASSERT_TRUE(got(1));
-
-        EXPECT_FALSE(until([&] { return taker.got.size() > 1; }, 200ms));
-        EXPECT_EQ(taker.got[0].message_id, "e-1");
+        expect_back("e-1");
     }
 }
 
