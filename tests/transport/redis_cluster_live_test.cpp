@@ -214,11 +214,11 @@ TEST_F(LiveCluster, WhatOnlyTheLostMasterHadIsToldAsABreak) {
     connect(0);
     commit_surely(0, 50);
     run_until([this] { return seen_.actions.size() == 50; });
-    run_for(300ms);
-
-    // The replica hears no more; the master goes on alone, and dies.
     RedisServer& ours = master(true);
     const RedisServer& replica = replica_of_ours();
+    run_until([&] { return call(replica, {"DBSIZE"}) == call(ours, {"DBSIZE"}); });
+
+    // The replica hears no more; the master goes on alone, and dies.
     replica.signal(SIGSTOP);
     call(ours, {"CLIENT", "KILL", "TYPE", "replica"});
     commit_surely(50, 60);

@@ -57,7 +57,7 @@ inline pid_t spawn(const std::vector<std::string>& words) {
 /// A redis-server of the test's own; killed with it.
 class RedisServer {
   public:
-    RedisServer() : port_(Listener().endpoint().port) {
+    RedisServer() {
         char name[] = "/tmp/boardbus-redis-XXXXXX";
         folder_ = ::mkdtemp(name);
     }
@@ -72,7 +72,7 @@ class RedisServer {
     void start(const std::vector<std::string>& more = {}) {
         std::vector<std::string> words{*find_program("redis-server"),
                                        "--port",
-                                       std::to_string(port_),
+                                       std::to_string(port()),
                                        "--bind",
                                        "127.0.0.1",
                                        "--save",
@@ -87,17 +87,16 @@ class RedisServer {
     /// The program as a Sentinel of the master `main` at `master_port`, two of three make a quorum.
     void start_sentinel(std::uint16_t master_port) {
         const std::string file = folder_ + "/sentinel.conf";
-        std::ofstream(file) << "port " << port_ << "\nbind 127.0.0.1\ndir " << folder_
+        std::ofstream(file) << "port " << port() << "\nbind 127.0.0.1\ndir " << folder_
                             << "\nsentinel monitor main 127.0.0.1 " << master_port
                             << " 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 1000\n";
         pid_ = spawn({*find_program("redis-server"), file, "--sentinel"});
     }
     /// The program as a node of a cluster to be. Its second port is one of its own, because 10,000 above the first there may be none.
     void start_cluster_node() {
-        const std::uint16_t bus = Listener().endpoint().port;  // Free again before the node begins.
-        start({"--cluster-enabled", "yes", "--cluster-port", std::to_string(bus), "--cluster-node-timeout", "1000",
-               "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
-               "--repl-ping-replica-period", "1"});
+        start({"--cluster-enabled", "yes", "--cluster-port", std::to_string(bus_port_.number()),
+               "--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay",
+               "0", "--repl-ping-replica-period", "1"});
     }
     void kill() {
         if (pid_ > 0) {
@@ -107,10 +106,11 @@ class RedisServer {
     }
     void signal(int number) const { ::kill(pid_, number); }
     const std::string& folder() const { return folder_; }
-    std::uint16_t port() const { return port_; }
+    std::uint16_t port() const { return port_.number(); }
 
   private:
-    std::uint16_t port_;
+    ReservedPort port_;
+    ReservedPort bus_port_;
     std::string folder_;
     pid_t pid_ = -1;
 };
