@@ -23,7 +23,8 @@ SILENCE_SECONDS = 45  # The server pings and heartbeats more often; longer silen
 
 
 class Subscriber(threading.Thread):
-    """`boards`: one for a WebSocket; for SSE, all that it is to see. `pause` slows the reading down (seconds per event)."""
+    """`kind`: ws, of one board; sse, of `boards`; all, a stream without a filter, and `boards` says what it will see. `pause` slows the reading
+    down (seconds per event)."""
 
     def __init__(self, name: str, kind: str, boards, ports, writer, *, seed: int, acks: bool, resume: bool, first_port: int = 0, pause: float = 0.0):
         super().__init__(name=f"subscriber-{name}", daemon=True)
@@ -64,8 +65,8 @@ class Subscriber(threading.Thread):
         return ports[self._at % len(ports)]
 
     def _open(self):
-        if self.kind == "sse":
-            query = "?" + "&".join(f"board={quote(board)}" for board in self.boards)
+        if self.kind != "ws":
+            query = "?" + "&".join(f"board={quote(board)}" for board in self.boards) if self.kind == "sse" else ""
             source = EventStream(self._port(), "/sse/activity" + query, seconds=5,
                                  headers=[("Last-Event-ID", self._cursor)] if self._cursor else [])
             if source.response.status != 200:
@@ -86,7 +87,7 @@ class Subscriber(threading.Thread):
                 if time.monotonic() - source.wire.heard > SILENCE_SECONDS:
                     raise TimeoutError
                 continue
-            if self.kind == "sse":
+            if self.kind != "ws":
                 if value.event == "heartbeat":
                     continue
                 name, cursor, value = value.event, value.id, json.loads(value.data)

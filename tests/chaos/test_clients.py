@@ -125,7 +125,8 @@ def test_a_reader_comes_back_with_its_cursor_and_writes_down_what_the_server_say
     assert [r["op"] for r in records(tmp_path)].count("sub.open") == 3
 
 
-def test_a_stream_of_several_boards_comes_back_with_what_stood_last_in_its_id(tmp_path):
+@pytest.mark.parametrize("kind, target", [("sse", "/sse/activity?board=b&board=c"), ("all", "/sse/activity")])
+def test_a_stream_of_several_boards_comes_back_with_what_stood_last_in_its_id(tmp_path, kind, target):
     brought, blocks = [], [
         [("e.4.1.0badcafe", "move", placed(4))],
         [("e.9.1.00000000", "boardbus.gap", {"kind": "gap", "board": None, "from_pos": 5, "to_pos": 9})],
@@ -140,14 +141,14 @@ def test_a_stream_of_several_boards_comes_back_with_what_stood_last_in_its_id(tm
         time.sleep(0.1)
     server = Script(*[act] * len(blocks))
     writer = history.Writer(tmp_path, "clients")
-    reader = Subscriber("sse0", "sse", ["b", "c"], lambda: [server.port], writer, seed=1, acks=True, resume=True)
+    reader = Subscriber("stream", kind, ["b", "c"], lambda: [server.port], writer, seed=1, acks=True, resume=True)
     reader.start()
     until(lambda: "k9" in reader.received)
     reader.stop()
     reader.join(10)
 
     assert brought == [None, "e.4.1.0badcafe", "e.9.1.00000000", "f.2.0.00000000"]
-    assert set(server.paths) == {"/sse/activity?board=b&board=c"}
+    assert set(server.paths) == {target}
     gap, resync = [r for r in records(tmp_path) if r["op"] in ("gap", "resync")]
     assert gap.items() >= {"board": None, "unit": "pos", "first": 5, "last": 9}.items()
     assert resync.items() >= {"board": None, "epoch": "f", "pos": 2}.items()

@@ -109,6 +109,7 @@ class Trial:
         readers = [("ws", [board], 0.0) for board in self.boards] + [("ws", self.boards[:1], 0.0)]
         # The second sees positions with holes: those of the boards that it did not ask for.
         readers += [("sse", self.boards, 0.0), ("sse", self.boards[:2], 0.0)]
+        readers += [("all", self.boards + ([BOARD] if plan.crowd else []), 0.0)]
         readers += [("slow", self.boards[:1], 2.0)] if plan.slow_reader else []
         for n, (kind, boards, pause) in enumerate(readers):
             self.subscribers.append(Subscriber("slow" if kind == "slow" else f"{kind}{n}", "ws" if kind == "slow" else kind, boards,
