@@ -46,18 +46,10 @@ std::string to_text(const Endpoint& endpoint) {
 }
 
 Stream::Stream(Loop& loop, StreamOwner& owner, TlsOptions tls)
-    : loop_(loop),
-      owner_(owner),
-      tls_options_(std::move(tls)),
-      resolver_(loop),
-      timer_(loop, [this] { on_timer(); }),
-      flushed_at_(loop.now()) {
-    loop_.add_turn_end(*this);
-}
+    : loop_(loop), owner_(owner), tls_options_(std::move(tls)), resolver_(loop), timer_(loop, [this] { on_timer(); }) {}
 
 Stream::~Stream() {
     close();
-    loop_.remove_turn_end(*this);
 }
 
 void Stream::open(const Endpoint& endpoint, std::chrono::milliseconds deadline) {
@@ -100,6 +92,7 @@ void Stream::close() {
 void Stream::drop_socket() {
     if (fd_) {
         loop_.remove(fd_.get(), *this);
+        loop_.remove_turn_end(*this);
         fd_.reset();
     }
     tls_.reset();
@@ -152,6 +145,8 @@ bool Stream::connect_to(const SocketAddress& address) {
         return false;
     }
     loop_.add(fd_.get(), EPOLLOUT, *this);
+    // Not before, so that the turn ends of its users, who are there by now, run first and what they write leaves in the same turn.
+    loop_.add_turn_end(*this);
     return true;
 }
 

@@ -278,6 +278,28 @@ TEST_F(StreamTest, WriteAfterTheTurnsEndDoesNotWaitForAnEvent) {
     loop_.remove_turn_end(late);
 }
 
+TEST_F(StreamTest, WhatATurnEndWritesLeavesInThatTurnIfItWasThereBeforeTheConnection) {
+    struct Early final : TurnEnd {
+        void on_turn_end() override {
+            if (std::exchange(due, false)) {
+                stream->write("early");
+            }
+        }
+        Stream* stream = nullptr;
+        bool due = false;
+    } early;
+    early.stream = &stream_;
+    loop_.add_turn_end(early);
+    const UniqueFd server = connect();
+
+    early.due = true;
+    loop_.turn(0ms);
+
+    EXPECT_FALSE(early.due);
+    EXPECT_EQ(stream_.unsent(), 0U);
+    loop_.remove_turn_end(early);
+}
+
 TEST_F(StreamTest, WritesToAClosedStreamAreIgnored) {
     stream_.write("nobody");
 
