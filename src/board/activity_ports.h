@@ -56,6 +56,7 @@ struct HistoryPage {
     std::vector<ActivityView> events;  ///< Consecutive, unless the log of all boards was read.
     std::uint64_t first = 0;           ///< The oldest seq (pos) that is kept; 0: none is.
     std::uint64_t last = 0;            ///< The newest seq (pos) that was given out, kept or not.
+    std::uint64_t forgotten = 0;       ///< No board that was forgotten, number and all, had an event behind this pos.
 };
 
 using HistoryDone = std::move_only_function<void(Result<HistoryPage>)>;

@@ -148,8 +148,12 @@ Repairs::Progress Repairs::resync(Board& board, const board::HistoryPage& page) 
     return Progress::done;
 }
 
-/// Shows the events behind board.seq.
+/// Shows the events behind board.seq. A board that the history has forgotten may have had some: then its readers begin anew.
 Repairs::Progress Repairs::fill(Board& board, const board::HistoryPage& page) {
+    if (page.last < board.seq && page.forgotten > seen_) {
+        board.anew = true;
+        return resync(board, page);
+    }
     std::vector<board::ActivityView> shown;
     for (const board::ActivityView& event : page.events) {
         const board::Position& place = *event.position;
@@ -182,7 +186,7 @@ Repairs::Progress Repairs::fill(Board& board, const board::HistoryPage& page) {
 /// proved that these are all, they are told to begin anew.
 Repairs::Progress Repairs::fill_from_end(Board& board, const board::HistoryPage& page) {
     std::vector<board::ActivityView> shown;
-    bool proved = page.last == 0;
+    bool proved = page.last == 0 && page.forgotten <= seen_;
     for (const board::ActivityView& event : page.events) {
         const std::uint64_t pos = event.position->pos;
         proved = proved || pos <= seen_ + 1 || event.position->seq == 1;

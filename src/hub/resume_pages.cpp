@@ -51,7 +51,7 @@ void Resumes::take_page(Who who, const SharedReply& reply) {
 
 // A board without a number begins with that of its place. To a reader whose cursor is from before (seq 0) nothing is missing
 // then, however large the number. An event with seq = pos is the first of its board, unless the one before it, which would
-// have seq - 1 = pos - 1, belongs to the board too.
+// have seq - 1 = pos - 1, belongs to the board too; or unless the board may have had events behind the cursor that are forgotten.
 
 bool Resumes::is_first(const Waiter& waiter, const ActivityView& event) {
     const board::Position& place = *event.position;
@@ -59,25 +59,26 @@ bool Resumes::is_first(const Waiter& waiter, const ActivityView& event) {
            (waiter.begins_at == place.pos || waiter.request.point.after.position.pos + 1 == place.pos);
 }
 
-/// Shows the page again when it is known whether its first event is the first of the board.
-bool Resumes::ask_before_first(Who& who, const SharedReply& page) {
-    if (!who->of_one_board() || who->number() != 0 || page->page->events.empty() || who->looked) {
+/// Goes on when it is known whether the first event of the page is the first of the board. The page is read again then: whoever
+/// kept it while he waits for another one would keep a place that this one may need.
+bool Resumes::ask_before_first(Who& who, const board::HistoryPage& page) {
+    if (!who->of_one_board() || who->number() != 0 || page.events.empty() || who->looked) {
         return false;
     }
-    const board::Position& place = *page->page->events.front().position;
-    if (place.seq != place.pos || is_first(*who, page->page->events.front()) || !hub_.reads().has_room()) {
+    const board::Position place = *page.events.front().position;
+    if (place.seq != place.pos || is_first(*who, page.events.front()) || !hub_.reads().has_room()) {
         return false;
     }
     const HistoryQuestion question{
         .kind = HistoryQuestion::Kind::all_after, .board = {}, .from = place.pos - 2, .limit = 1};
-    hub_.reads().ask(question, [this, who = std::move(who), page, place](const SharedReply& reply) mutable {
+    hub_.reads().ask(question, [this, who = std::move(who), place](const SharedReply& reply) mutable {
         who->looked = true;
         const bool known =
             reply->page && !reply->page->events.empty() && reply->page->events.front().position->pos + 1 == place.pos;
-        if (known && reply->page->events.front().board != who->board()) {
+        if (known && reply->page->events.front().board != who->board() &&
+            reply->page->forgotten <= who->request.point.after.position.pos) {
             who->begins_at = place.pos;
         }
-        who->reply = page;
         due_.push_back(std::move(who));
         plan_work();
     });
@@ -93,7 +94,7 @@ void Resumes::take_events(Who who, const SharedReply& shared) {
     if (who->of_one_board()) {
         who->seq = page.last;
     }
-    if (ask_before_first(who, shared)) {
+    if (ask_before_first(who, page)) {
         return;
     }
     const std::uint64_t most = who->is_filter() ? kScanEvents : kReplayEvents;

@@ -91,7 +91,7 @@ class Resumes {
     void follow_cursor(Who who);
     void take_page(Who who, const SharedReply& reply);
     static bool is_first(const Waiter& waiter, const board::ActivityView& event);
-    bool ask_before_first(Who& who, const SharedReply& page);
+    bool ask_before_first(Who& who, const board::HistoryPage& page);
     void take_events(Who who, const SharedReply& shared);
     /// What an event of a page leads to.
     enum class Step : std::uint8_t {

@@ -143,6 +143,7 @@ std::size_t MemoryHistory::age(Entries& entries, std::chrono::seconds cutoff) co
 void MemoryHistory::evict(const std::string& name) {
     const auto board = boards_.find(name);
     kept_ -= board->second.entries.size();
+    forgotten_ = std::max(forgotten_, board->second.entries.back()->pos);
     idle_.erase(board->second.listed_pos);  // `name` may have lived there.
     boards_.erase(board);
 }
@@ -178,7 +179,7 @@ void MemoryHistory::read_all_after(std::uint64_t after, std::size_t limit, board
 }
 
 HistoryPage MemoryHistory::page(const Entries& entries, std::uint64_t last, std::size_t begin, std::size_t end) const {
-    HistoryPage made{.epoch = pos_ == 0 ? "" : epoch_, .events = {}, .first = 0, .last = last};
+    HistoryPage made{.epoch = pos_ == 0 ? "" : epoch_, .events = {}, .first = 0, .last = last, .forgotten = forgotten_};
     if (!entries.empty()) {
         made.first = &entries == &log_ ? entries.front()->pos : entries.front()->seq;
     }

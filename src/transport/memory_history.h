@@ -68,6 +68,7 @@ class MemoryHistory final : public board::ActivityHistory {
     const std::string epoch_;
     const HistoryBounds bounds_;
     std::uint64_t pos_ = 0;
+    std::uint64_t forgotten_ = 0;
     std::size_t kept_ = 0;
     Entries log_;  // HistoryBounds::size.
     std::unordered_map<std::string, Board>

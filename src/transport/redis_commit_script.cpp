@@ -127,8 +127,12 @@ if n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE then
     end
     return first[1], newest
   end
-  local function evict(idle)
+  local function evict(idle, newest)
     local stream = PREFIX .. 'board:' .. idle
+    local last = newest and tonumber(newest[2][4]) or pos
+    if last > (tonumber(call('HMGET', KEYS[3], 'forgotten')[1]) or 0) then
+      call('HSET', KEYS[3], 'forgotten', string.format('%.0f', last))
+    end
     kept = kept - (tonumber(redis.pcall('XLEN', stream)) or 0)
     call('UNLINK', stream)
     call('HDEL', KEYS[3], 'seq:' .. idle)
@@ -143,7 +147,7 @@ if n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE then
       if not idle or idle == board or newest and not is_old(newest) then
         break
       end
-      evict(idle)
+      evict(idle, newest)
     end
     local lost = call('ZPOPMIN', PREFIX .. 'stale', 16)
     for i = 1, #lost, 2 do
@@ -159,13 +163,13 @@ if n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE then
     if kept <= SIZE then
       break
     end
-    local idle = idlest()
+    local idle, newest = idlest()
     if idle == board then
       kept = call('XLEN', KEYS[6])
       break
     end
     if idle then
-      evict(idle)
+      evict(idle, newest)
     end
   end
 end

@@ -11,13 +11,13 @@ namespace boardbus::transport {
 namespace {
 
 // KEYS: 1 state, 2 stream. ARGV: 1 the field of the newest number in the state, 2 `after` or `before`, 3 that number, 4 events at most,
-// 5 bytes at most, beyond the first event. Answers {epoch, first number, newest number, events}, oldest first.
+// 5 bytes at most, beyond the first event. Answers {epoch, first number, newest number, events, forgotten}, oldest first.
 // A stream whose board has no number is a rest of a lost history. The log's own end counts, whatever the state says.
 constexpr std::string_view kReadScript = R"lua(#!lua flags=no-writes
 local stream, forward, limit = KEYS[2], ARGV[2] == 'after', tonumber(ARGV[4])
-local state = redis.call('HMGET', KEYS[1], 'epoch', ARGV[1])
+local state = redis.call('HMGET', KEYS[1], 'epoch', ARGV[1], 'forgotten')
 if not state[1] or not state[2] then
-  return {state[1] or '', '0', '0', {}}
+  return {state[1] or '', '0', '0', {}, state[3] or '0'}
 end
 local function number_of(entry)
   return entry and string.match(entry[1], '%d+$') or '0'
@@ -56,7 +56,7 @@ if not forward then
   end
   events = turned
 end
-return {state[1], first, newest, events}
+return {state[1], first, newest, events, state[3] or '0'}
 )lua";
 
 // KEYS: 1 state, 2 log. Answers {epoch, newest pos, id of its event}.
@@ -90,13 +90,14 @@ Result<board::HistoryPage> to_page(const redisReply& reply, std::uint64_t board:
     if (is_error(reply)) {
         return std::unexpected(redis_error(text_of(reply)));
     }
-    if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 4 || reply.element[3]->type != REDIS_REPLY_ARRAY) {
+    if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 5 || reply.element[3]->type != REDIS_REPLY_ARRAY) {
         return fail(Errc::unavailable, "Redis answered a read of the history with something else");
     }
     board::HistoryPage page{.epoch = std::string(text_of(*reply.element[0])),
                             .events = {},
                             .first = count_of(*reply.element[1]),
-                            .last = count_of(*reply.element[2])};
+                            .last = count_of(*reply.element[2]),
+                            .forgotten = count_of(*reply.element[4])};
     const redisReply& events = *reply.element[3];
     page.events.reserve(events.elements);
     for (std::size_t i = 0; i < events.elements; ++i) {

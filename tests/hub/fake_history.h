@@ -51,9 +51,17 @@ class FakeHistory final : public board::ActivityHistory {
     void begin(std::string next_epoch) {
         epoch = std::move(next_epoch);
         pos = 0;
+        forgotten = 0;
         seqs_.clear();
         all.clear();
         boards.clear();
+    }
+
+    /// The board has been idle longest, and the history is full.
+    void evict(const std::string& board) {
+        forgotten = std::max(forgotten, boards[board].back().position->pos);
+        boards.erase(board);
+        seqs_.erase(board);
     }
 
     std::uint64_t last_of(const std::string& board) { return seqs_[board]; }
@@ -89,7 +97,10 @@ class FakeHistory final : public board::ActivityHistory {
 
     void read_all_after(std::uint64_t after, std::size_t limit, board::HistoryDone done) override {
         reply(std::move(done), [this, after, limit] {
-            board::HistoryPage page{.epoch = epoch, .first = all.empty() ? 0 : all.front().position->pos, .last = pos};
+            board::HistoryPage page{.epoch = epoch,
+                                    .first = all.empty() ? 0 : all.front().position->pos,
+                                    .last = pos,
+                                    .forgotten = forgotten};
             for (const auto& event : all) {
                 if (event.position->pos > after && page.events.size() < std::min(limit, page_most)) {
                     page.events.push_back(event);
@@ -110,6 +121,7 @@ class FakeHistory final : public board::ActivityHistory {
 
     std::string epoch = "e1";
     std::uint64_t pos = 0;
+    std::uint64_t forgotten = 0;
     std::size_t board_most = 1'000;
     std::size_t all_most = 100'000;
     std::size_t page_most = 1'000;  ///< Pages may be shorter than asked for.
@@ -126,7 +138,8 @@ class FakeHistory final : public board::ActivityHistory {
         return {.epoch = epoch,
                 .events = {},
                 .first = events.empty() ? 0 : events.front().position->seq,
-                .last = seqs_[board]};
+                .last = seqs_[board],
+                .forgotten = forgotten};
     }
 
     void reply(board::HistoryDone done, std::function<board::HistoryPage()> make) {

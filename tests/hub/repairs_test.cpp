@@ -127,6 +127,45 @@ TEST_F(RepairsTest, WhatABoardsHistoryHasLostIsAGap) {
     EXPECT_THAT(board->heard(), ElementsAre("1", "gap 2-3", "4", "5", "6"));
 }
 
+TEST_F(RepairsTest, ABoardThatTheHistoryForgotDuringTheBreakBeginsAnew) {
+    const auto seen = follow({"b"});
+    const auto fresh = follow({"c"});
+    turns();
+    show("b", "1");
+    turns();
+    for (const char* board : {"b", "c"}) {
+        history.add(board, "nobody will know");
+        history.evict(board);
+    }
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    turns();
+    show("b", "back");
+    show("c", "back");
+    turns();
+
+    EXPECT_THAT(seen->heard(), ElementsAre("1", "resync e1 0", "back"));
+    EXPECT_THAT(fresh->heard(), ElementsAre("resync e1 0", "back"));
+}
+
+TEST_F(RepairsTest, ABoardThatWasForgottenBeforeTheBreakHasLostNothingInIt) {
+    const auto seen = follow({"b"});
+    const auto empty = follow({"c"});
+    turns();
+    show("b", "1");
+    show("d", "2");
+    history.evict("b");
+    for (int i = 0; i < 5; ++i) {
+        history.add("d", "unseen");
+    }
+
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    turns();
+
+    EXPECT_THAT(seen->heard(), ElementsAre("1"));
+    EXPECT_THAT(empty->heard(), IsEmpty());
+}
+
 TEST_F(RepairsTest, AHistoryThatDoesNotAnswerCutsTheReadersAtTheDeadline) {
     const auto board = follow({"b"});
     turns();

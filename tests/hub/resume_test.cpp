@@ -211,6 +211,50 @@ TEST_F(ResumeTest, ANewBoardBeginsAtZeroAndItsCursorWorks) {
     EXPECT_THAT(again->heard(), ElementsAre("first"));
 }
 
+TEST_F(ResumeTest, ABoardThatBeganWasForgottenAndBeganAgainIsNotNew) {
+    show("a", "1");
+    const auto reader = follow({"b"});
+    turns();
+    show("b", "nobody will know");
+    history.evict("b");
+    show("c", "between");
+    const auto back = show("b", "back");
+    for (int i = 0; i < 20; ++i) {
+        show("c", "pushes it out of the ring");
+    }
+
+    const auto again = follow({"b"}, reader->answers.back().cursor);
+    turns();
+
+    EXPECT_THAT(again->heard(), ElementsAre("gap 1-" + std::to_string(back.position->seq - 1), "back"));
+    EXPECT_FALSE(again->answers.back().recovered);
+}
+
+TEST_F(ResumeTest, NewBoardsThatComeBackTogetherDoNotWaitForEachOther) {
+    constexpr int kBoards = 40;  // More than there are places for pages.
+    std::vector<std::string> cursors;
+    for (int i = 0; i < kBoards; ++i) {
+        const auto reader = follow({"b" + std::to_string(i)});
+        turns();
+        cursors.push_back(reader->answers.back().cursor);
+    }
+    show("c", "comes between a cursor and the first event of its board");
+    for (int i = 0; i < kBoards; ++i) {
+        show("b" + std::to_string(i), "first");
+    }
+
+    std::vector<std::unique_ptr<Follower>> back;
+    for (int i = 0; i < kBoards; ++i) {
+        back.push_back(follow({"b" + std::to_string(i)}, cursors[static_cast<std::size_t>(i)]));
+    }
+    turns(100);
+
+    for (const auto& reader : back) {
+        EXPECT_THAT(reader->heard(), ElementsAre("first"));
+    }
+    EXPECT_EQ(hub.reads().pages(), 0U);
+}
+
 TEST_F(ResumeTest, AReaderThatGoesWhileItIsAskedForIsNotCounted) {
     const auto events = past("b", 3);
     history.keeping = true;

@@ -45,6 +45,7 @@ class LiveHistory : public LiveRedis {
         EXPECT_EQ(one.epoch, other.epoch);
         EXPECT_EQ(one.first, other.first);
         EXPECT_EQ(one.last, other.last);
+        EXPECT_EQ(one.forgotten, other.forgotten);
         ASSERT_EQ(one.events.size(), other.events.size());
         for (std::size_t i = 0; i < one.events.size(); ++i) {
             EXPECT_EQ(one.events[i].json, other.events[i].json);
@@ -216,6 +217,8 @@ TEST_F(LiveHistory, OldEventsGoWhenOthersCome) {
     EXPECT_EQ(client_->call({"EXISTS", "ch:board:idle"}), "0");
     EXPECT_EQ(client_->call({"HGET", "ch:state", "seq:idle"}), "(nil)");
     EXPECT_EQ(client_->call({"HGET", "ch:state", "kept"}), "2");
+    EXPECT_EQ(after("idle", 0).forgotten, 1U);
+    EXPECT_EQ(after("b", 0).forgotten, 1U);
 }
 
 TEST_F(LiveHistory, WithTheHistoryFullMemoryMakesRoom) {
