@@ -133,13 +133,17 @@ std::string nack_frame(const Receipt& receipt, const board::PublishResult& resul
 }
 
 std::string nack_frame(std::string_view text, const board::Rejection& rejection) {
-    const std::string correlation_id = text_member(text, "correlation_id");
-    const bool shown = correlation_id.size() <= board::kCorrelationIdBytesMax;
-    return nack_frame({.correlation_id = shown ? std::string_view(correlation_id) : std::string_view(),
+    const std::string correlation_id = correlation_id_of(text);
+    return nack_frame({.correlation_id = correlation_id,
                        .outcome = board::PublishOutcome::rejected,
                        .reason = rejection.reason(),
                        .retry_after = {},
                        .detail = board::detail_json(rejection)});
+}
+
+std::string correlation_id_of(std::string_view text) {
+    std::string correlation_id = text_member(text, "correlation_id");
+    return correlation_id.size() <= board::kCorrelationIdBytesMax ? correlation_id : std::string();
 }
 
 std::string error_frame(std::string_view op, const std::optional<std::string>& board, std::string_view reason) {

@@ -54,6 +54,9 @@ std::string nack_frame(const Receipt& receipt, const board::PublishResult& resul
 /// The nack for a text that is no BoardMessage. Its correlation_id is looked for all the same.
 std::string nack_frame(std::string_view text, const board::Rejection& rejection);
 
+/// Of a text that need not be a BoardMessage; "" when there is none that could be sent back.
+std::string correlation_id_of(std::string_view text);
+
 /// The answer to a command that cannot be carried out; `board` is null when the command named none.
 std::string error_frame(std::string_view op, const std::optional<std::string>& board, std::string_view reason);
 

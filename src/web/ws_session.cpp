@@ -29,6 +29,10 @@ constexpr std::size_t kWorkPerFrame = 1024;
 // How long a client may take to answer our close frame, or a slow one to read what comes before it.
 constexpr std::uint32_t kCloseMs = 3000;
 
+// How long a socket that is sent away may still give the bus what had been read from it: 256 KiB at most, in a window of 64.
+// What is left then is refused, so that a slow bus is waited for once, not once for each window.
+constexpr std::uint32_t kLeaveMs = 1000;
+
 constexpr std::string_view kRateLimited = "Too many messages on this socket; the message was not sent.";
 constexpr std::string_view kRejected = "The event bus did not take the message; it may be sent again.";
 constexpr std::string_view kUnknown =
@@ -92,6 +96,7 @@ void WsSession::on_ready(std::uint32_t events) {
     if ((events & EPOLLOUT) != 0) {
         shard().on_writable(*this);
         ask_next();
+        leave_if_done();
     }
     if ((events & EPOLLIN) != 0) {
         const auto input = edge_.receive(*this);
@@ -125,6 +130,7 @@ void WsSession::take(std::span<char> bytes) {
     while (work < kWorkPerTurn && (in_flight_ < kInFlightMax || is_closing())) {
         const WsEvent event = input_.next(bytes, rules);
         if (event.kind == WsEvent::Kind::none) {
+            leave_if_done();
             end_if_done();
             return;
         }
@@ -136,23 +142,27 @@ void WsSession::take(std::span<char> bytes) {
     }
     shard().set_reading(*this, false);
     if (in_flight_ <= kInFlightLow || is_closing()) {
-        // Else on_published() goes on. Bound: one task per socket and turn.
-        edge_.loop().post([&edge = edge_, ticket = edge_.ticket_of(*this)] {
-            if (Session* session = edge.find(ticket)) {
-                static_cast<WsSession*>(session)->read_on();
-            }
-        });
+        read_on_later();  // Else on_published() goes on.
     }
 }
 
+void WsSession::read_on_later() {
+    // Bound: one task per socket and turn, and one per answer to a socket that is leaving.
+    edge_.loop().post([&edge = edge_, ticket = edge_.ticket_of(*this)] {
+        if (Session* session = edge.find(ticket)) {
+            static_cast<WsSession*>(session)->read_on();
+        }
+    });
+}
+
 void WsSession::read_on() {
-    if (is_read() || (!is_closing() && (state_ == State::leaving || in_flight_ > kInFlightLow))) {
+    if (is_read() || (!is_closing() && in_flight_ > kInFlightLow)) {
         return;
     }
     if (state_ == State::pinged) {
         marked_ms_ = edge_.clock_ms();  // The pong that may wait in the socket has its full time from now.
     }
-    shard().set_reading(*this, true);
+    shard().set_reading(*this, state_ != State::leaving);
     const auto unread = std::move(unread_);
     take(unread ? std::span<char>(*unread) : std::span<char>());
 }
@@ -202,8 +212,7 @@ void WsSession::on_text(std::string_view text) {
         send_frame(Opcode::text, board::error_frame(message.error()));
         return;
     }
-    ++in_flight_;
-    edge_.publish(*this, board::seal(*message, std::string(path_board()), random_uuid(), random_uuid(), wall_now()));
+    publish(board::seal(*message, std::string(path_board()), random_uuid(), random_uuid(), wall_now()));
 }
 
 bool WsSession::is_limited() {
@@ -215,11 +224,29 @@ bool WsSession::is_limited() {
     return true;
 }
 
+void WsSession::publish(board::Publication publication, std::unique_ptr<Receipt> receipt) {
+    if (state_ == State::leaving && edge_.clock_ms() - marked_ms_ >= kLeaveMs) {
+        answer({board::PublishOutcome::rejected, "the server is going away"}, receipt.get());
+        return;
+    }
+    ++in_flight_;
+    edge_.publish(*this, std::move(publication), std::move(receipt));
+}
+
 void WsSession::on_published(board::PublishResult result, const Receipt* receipt) {
     --in_flight_;
     if (is_closing()) {
         return;
     }
+    answer(result, receipt);
+    if (state_ != State::leaving) {
+        read_on();
+    } else if (in_flight_ <= kInFlightLow) {
+        read_on_later();  // The bus may answer at once, and then take() is still at work.
+    }
+}
+
+void WsSession::answer(const board::PublishResult& result, const Receipt* receipt) {
     const bool accepted = result.outcome == board::PublishOutcome::accepted;
     if (receipt != nullptr) {
         send_frame(Opcode::text, accepted ? v1::ack_frame(*receipt) : v1::nack_frame(*receipt, result, random_unit()));
@@ -227,13 +254,6 @@ void WsSession::on_published(board::PublishResult result, const Receipt* receipt
         const bool rejected = result.outcome == board::PublishOutcome::rejected;
         send_frame(Opcode::text, board::error_frame("event_bus_failure", rejected ? kRejected : kUnknown));
     }
-    if (state_ == State::leaving) {
-        if (in_flight_ == 0) {
-            say_going_away();
-        }
-        return;
-    }
-    read_on();
 }
 
 void WsSession::send_frame(Opcode opcode, std::string_view payload) {
@@ -308,6 +328,7 @@ void WsSession::on_sweep() {
             }
             break;
         case State::leaving:  // The publisher has a deadline of its own.
+            leave_if_done();
             break;
         case State::closing:
         case State::failed:
@@ -320,12 +341,21 @@ void WsSession::on_sweep() {
 }
 
 void WsSession::go_away() {
-    if (in_flight_ == 0) {
+    if (in_flight_ == 0 && !unread_) {
         say_going_away();
     } else if (!is_closing()) {
-        // The answers to what it has sent come first; on_published() closes.
+        // The answers to what has been read come first. Where some of it is unread, read_on() is due or waits for the window.
         state_ = State::leaving;
+        marked_ms_ = edge_.clock_ms();
         shard().set_reading(*this, false);
+    }
+}
+
+void WsSession::leave_if_done() {
+    // The close frame would overtake answers that wait for a slow reader.
+    if (state_ == State::leaving && in_flight_ == 0 && !unread_ &&
+        (backlog() == 0 || edge_.clock_ms() - marked_ms_ >= kCloseMs)) {
+        say_going_away();
     }
 }
 

@@ -56,7 +56,7 @@ class WsSession final : public Session {
     enum class State : std::uint8_t {
         open,
         pinged,   ///< A ping is out; anything that the client sends is an answer.
-        leaving,  ///< The server is going away: the answers to what the client has sent, then our close frame.
+        leaving,  ///< The server is going away: the answers to what it has read, then our close frame.
         closing,  ///< Our close frame is out or waits; nothing but the client's is of interest.
         failed,  ///< The client broke the protocol: our close frame, then the end of our stream; what it says is not read.
         closed,  ///< Both close frames are done; what waits is written, then the socket goes.
@@ -65,9 +65,13 @@ class WsSession final : public Session {
     bool is_closing() const { return state_ >= State::closing; }
     void take(std::span<char> bytes);
     void read_on();
+    void read_on_later();
     void on_event(const WsEvent& event);
     void on_text(std::string_view text);
     bool is_limited();
+    void publish(board::Publication publication, std::unique_ptr<Receipt> receipt = {});
+    void answer(const board::PublishResult& result, const Receipt* receipt);
+    void leave_if_done();
     void say_going_away();
 
     // Several boards, cursors, and the extended protocol: ws_session_v1.cpp.
@@ -78,6 +82,7 @@ class WsSession final : public Session {
     void ask_next();
     void tell_subscribed(std::string_view board, const hub::ResumeAnswer& answer);
     void on_v1_text(std::string_view text);
+    void refuse_limited(std::string_view message);
     void run(const v1::Command& command);
     void publish_v1(std::string board, std::string_view text);
 
@@ -91,7 +96,7 @@ class WsSession final : public Session {
     std::unique_ptr<WsBoards> boards_;  // None for a plain socket that began with its board's next event.
     WsInput input_;
     TokenBucket bucket_;
-    std::uint32_t marked_ms_;  // pinged, closing: since when.
+    std::uint32_t marked_ms_;  // pinged, leaving, closing: since when.
     std::uint16_t in_flight_ = 0;
     State state_ = State::open;
     bool deflate_ : 1;

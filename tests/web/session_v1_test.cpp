@@ -30,6 +30,14 @@ class V1SessionTest : public EdgeTest {
 
     static void say(const Client& client, std::string_view text) { client.send(client_frame(text)); }
 
+    static std::size_t count(std::string_view text, std::string_view what) {
+        std::size_t found = 0;
+        for (auto at = text.find(what); at != text.npos; at = text.find(what, at + what.size())) {
+            ++found;
+        }
+        return found;
+    }
+
     board::ActivityView show(std::string_view board, std::string_view action) {
         auto event = history.add(board, action);
         hub.on_activities({event});
@@ -129,6 +137,76 @@ TEST_F(V1SessionTest, RefusesCommandsThatCannotBeCarriedOut) {
     EXPECT_THAT(answer(R"({"op":"subscribe","board":"x65"})"), HasSubstr("too_many_boards"));
 }
 
+TEST_F(V1SessionTest, TheLastWordAboutABoardCountsWhileTheFirstIsBeingAsked) {
+    Client client = open_ready();
+    history.keeping = true;
+    for (int i = 0; i < 2; ++i) {
+        say(client, R"({"op":"subscribe","board":"b2"})");
+        say(client, R"({"op":"unsubscribe","board":"b2"})");
+    }
+    EXPECT_THAT(client.now(), Not(HasSubstr("error")));
+
+    history.keeping = false;
+    history.answer_one();
+
+    EXPECT_THAT(client.now(), Not(HasSubstr(R"("kind":"subscribed")")));
+    EXPECT_EQ(hub.websockets("b2"), 0U);
+    say(client, R"({"op":"unsubscribe","board":"b2"})");
+    EXPECT_THAT(client.until("}"), HasSubstr("not_subscribed"));
+    say(client, R"({"op":"subscribe","board":"b2"})");
+    EXPECT_THAT(client.until("}"), HasSubstr(R"({"kind":"subscribed","board":"b2")"));
+    EXPECT_EQ(hub.websockets("b2"), 1U);
+}
+
+TEST_F(V1SessionTest, ABoardThatIsNoLongerWantedTakesNoPlaceWhileItIsBeingAsked) {
+    Client client = open_ready();
+    for (int i = 2; i <= 63; ++i) {
+        say(client, R"({"op":"subscribe","board":"x)" + std::to_string(i) + "\"}");
+        client.until(R"("kind":"subscribed")");
+    }
+    client.now();
+    history.keeping = true;
+    say(client, R"({"op":"subscribe","board":"asked"})");
+    say(client, R"({"op":"unsubscribe","board":"asked"})");
+    say(client, R"({"op":"subscribe","board":"last"})");
+    say(client, R"({"op":"subscribe","board":"one more"})");
+
+    EXPECT_THAT(client.now(), AllOf(HasSubstr(R"({"kind":"unsubscribed","board":"asked"})"),
+                                    HasSubstr(R"("board":"one more","reason":"too_many_boards")"),
+                                    Not(HasSubstr(R"("board":"last")"))));
+    history.keeping = false;
+    history.answer_one();
+    EXPECT_THAT(client.now(), HasSubstr(R"({"kind":"subscribed","board":"last")"));
+}
+
+TEST_F(V1SessionTest, NamesWhatTheRateLimitHasRefused) {
+    options.message_rate_limit = RateLimit{1, std::chrono::seconds(60)};
+    Client client = open_ready();
+    say(client, R"({"action":"a","correlation_id":"c1"})");
+    client.until(R"("kind":"ack")");
+    client.now();
+    const auto answer = [&](std::string_view text) {
+        say(client, text);
+        return client.until("}");
+    };
+
+    EXPECT_THAT(
+        answer(R"({"action":"a","correlation_id":"c2"})"),
+        MatchesRegex(
+            R"(..\{"kind":"nack","correlation_id":"c2","outcome":"rejected","reason":"rate_limited","retry_after_ms":[0-9]+\})"));
+    EXPECT_THAT(answer(R"({"op":"publish","board":"b3","message":{"action":"a","correlation_id":"c3"}})"),
+                HasSubstr(R"({"kind":"nack","correlation_id":"c3","outcome":"rejected","reason":"rate_limited",)"));
+    EXPECT_THAT(answer(R"({"op":"publish"})"), HasSubstr(R"({"kind":"nack","correlation_id":null,)"));
+    EXPECT_THAT(answer("[1]"), HasSubstr(R"({"kind":"nack","correlation_id":null,)"));
+    EXPECT_THAT(answer(R"({"action":"a","correlation_id":")" + std::string(257, 'c') + "\"}"),
+                HasSubstr(R"({"kind":"nack","correlation_id":null,)"));
+    EXPECT_THAT(answer(R"({"op":"subscribe","board":"b2"})"),
+                HasSubstr(R"({"kind":"error","op":"subscribe","board":"b2","reason":"rate_limited"})"));
+    EXPECT_THAT(answer(R"({"op":"unsubscribe"})"),
+                HasSubstr(R"({"kind":"error","op":"unsubscribe","board":null,"reason":"rate_limited"})"));
+    EXPECT_EQ(bus.published.size(), 1U);
+}
+
 TEST_F(V1SessionTest, GoesOnBehindACursorPerBoard) {
     const auto first = show("b1", "1");
     show("b1", "2");
@@ -206,6 +284,53 @@ TEST_F(V1SessionTest, HearsWhenToComeBackBeforeADrain) {
 
     EXPECT_THAT(client.until("}"), MatchesRegex(R"(.*\{"kind":"going_away","reconnect_in_ms":[0-9]+\})"));
     EXPECT_THAT(client.now(), HasSubstr("\x03\xE9"));  // 1001
+}
+
+TEST_F(V1SessionTest, AcknowledgesWhatItHasReadBeforeItGoesAway) {
+    Client client = open_ready();
+    bus.keeping = true;
+    std::string many;
+    for (int i = 0; i < 100; ++i) {
+        many += client_frame(R"({"action":"a"})");
+    }
+    client.send(many);
+    client.now();
+
+    edge().drain(std::chrono::seconds(5), [] {});
+    std::string text;
+    for (int i = 0; i < 4; ++i) {
+        bus.answer_all();
+        text += client.now();
+    }
+
+    EXPECT_EQ(count(text, R"({"kind":"ack",)"), 100U);
+    EXPECT_THAT(text.substr(text.rfind(R"({"kind":)")), AllOf(HasSubstr("going_away"), HasSubstr("\x03\xE9")));  // 1001
+}
+
+TEST_F(TimedV1SessionTest, RefusesWhatItHasReadWhenABusThatIsLateKeepsItFromGoingAway) {
+    Client client = open_ready();
+    bus.keeping = true;
+    std::string many;
+    for (int i = 0; i < 100; ++i) {
+        many += client_frame(R"({"action":"a","correlation_id":"c"})");
+    }
+    client.send(many);
+    client.now();
+    edge().drain(std::chrono::seconds(5), [] {});
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1'050);
+    while (std::chrono::steady_clock::now() < end) {
+        loop.turn(std::chrono::milliseconds(10));
+    }
+    client.now();
+
+    bus.outcome = board::PublishOutcome::unknown;
+    bus.answer_all();
+    const std::string text = client.now();
+
+    EXPECT_EQ(bus.published.size(), 64U);
+    EXPECT_EQ(count(text, R"("outcome":"unknown","reason":"timeout")"), 64U);
+    EXPECT_EQ(count(text, R"({"kind":"nack","correlation_id":"c","outcome":"rejected","reason":"unavailable")"), 36U);
+    EXPECT_THAT(text, HasSubstr("\x03\xE9"));  // 1001
 }
 
 TEST_F(V1SessionTest, AReplayLargerThanTheBacklogIsFedAsTheSocketDrains) {

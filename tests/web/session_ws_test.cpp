@@ -305,6 +305,56 @@ TEST_F(WsSessionTest, SaysGoingAwayOnceNothingIsOwedToTheSender) {
     EXPECT_TRUE(done);
 }
 
+TEST_F(WsSessionTest, HandlesWhatItHasReadBeforeItGoesAwayAndReadsNoMore) {
+    Client client = open_ws();
+    bus.keeping = true;
+    std::string many;
+    for (int i = 0; i < 200; ++i) {
+        many += client_frame(R"({"action":"a"})");
+    }
+    client.send(many);
+    client.now();
+
+    edge().drain(std::chrono::seconds(5), [] {});
+    client.send(client_frame(R"({"action":"late"})"));
+    std::string text;
+    for (int i = 0; i < 8; ++i) {
+        EXPECT_LE(bus.kept.size(), 64U);
+        EXPECT_THAT(text, Not(HasSubstr("going away")));
+        bus.answer_all();
+        text = client.now();
+        if (bus.kept.empty()) {
+            break;
+        }
+    }
+
+    EXPECT_EQ(bus.published.size(), 200U);
+    EXPECT_THAT(text, testing::EndsWith(close_frame(1001, "the server is going away")));
+}
+
+TEST_F(WsSessionTest, HandlesWhatFilledTheTurnBeforeItGoesAway) {
+    Client client = open_ws();
+    bus.outcome = board::PublishOutcome::rejected;  // At once.
+    std::string many;
+    for (int i = 0; i < 1100; ++i) {
+        many += client_frame(R"({"action":"a"})");
+    }
+    client.send(many);
+    loop.turn(std::chrono::milliseconds(10));
+    EXPECT_LT(bus.published.size(), 1100U);
+
+    edge().drain(std::chrono::seconds(5), [] {});
+    const std::string text = client.until("going away");
+
+    EXPECT_EQ(bus.published.size(), 1100U);
+    std::size_t answers = 0;
+    for (auto at = text.find("event_bus_failure"); at != text.npos; at = text.find("event_bus_failure", at + 1)) {
+        ++answers;
+    }
+    EXPECT_EQ(answers, 1100U);
+    EXPECT_THAT(text, testing::EndsWith(close_frame(1001, "the server is going away")));
+}
+
 TEST_F(WsSessionTest, CompressesForThoseWhoAskedAndNotForOthers) {
     Client plain = open_ws();
     Client deflating = open_ws("/ws/boards/b1?token=secret", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
