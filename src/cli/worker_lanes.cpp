@@ -17,11 +17,26 @@ using telemetry::Level;
 // How long the roster must be the same before a lane changes hands: a worker that restarts should find its lanes.
 constexpr std::chrono::seconds kSettled{3};
 
+// A lane that stayed away for so long has not come back from whom it was given to: longer than the longest wait of LaneTurn.
+constexpr std::chrono::minutes kStayed{10};
+
 std::string connection_name(std::size_t lane, std::size_t lanes) {
     return lanes == 1 ? "boardbus worker: consumer" : "boardbus worker: lane " + std::to_string(lane + 1);
 }
 
 }  // namespace
+
+bool LaneTurn::give(const std::string& worker, Instant now, double chance) {
+    if (worker != last_ || now - given_at_ >= kStayed) {
+        wait_.reset();
+    } else if (now < next_) {
+        return false;
+    }
+    last_ = worker;
+    given_at_ = now;
+    next_ = now + wait_.next(chance);
+    return true;
+}
 
 WorkerLanes::Lane::Lane(Loop& loop, telemetry::Metrics& metrics, board::ActivityBus& bus, Tracing& tracing,
                         const Config& config, std::size_t number, const std::function<void()>& on_change)
@@ -43,7 +58,7 @@ WorkerLanes::WorkerLanes(Loop& loop, telemetry::Metrics& metrics, board::Activit
     for (std::size_t number = 0; number < config.rabbitmq.lanes; ++number) {
         lanes_.push_back(std::make_unique<Lane>(loop, metrics, bus, tracing, config, number, on_change));
     }
-    if (lanes_.size() > 1) {
+    if (lanes_.size() > 1 && config.rabbitmq.topology.single_active_consumer) {
         const transport::RedisOptions redis = redis_options(config);
         const std::string key =
             redis.tagged(config.redis.activity_channel) + ":workers:" + config.rabbitmq.topology.main.queue;
@@ -83,7 +98,8 @@ void WorkerLanes::on_members(const std::vector<std::string>& members) {
     }
     for (std::size_t number = 0; number < lanes_.size(); ++number) {
         Lane& lane = *lanes_[number];
-        if (lane.consumer.has_been_active() && board::owner_of(number, members_) != id_) {
+        const std::string& owner = board::owner_of(number, members_);
+        if (owner != id_ && lane.consumer.has_been_active() && lane.turn.give(owner, loop_.now(), random_unit())) {
             telemetry::log(Level::info, "lane_given_up", {{"lane", static_cast<std::int64_t>(number + 1)}});
             lane.source.release();
             lane.source.start(lane.pump);

@@ -2,10 +2,12 @@
 //
 // Every worker queues up at every lane; RabbitMQ makes one of them active, the first that came. So a worker that joins would get
 // nothing, and one that lost its connection for a moment would have lost its lanes for good. Hence the roster: who is active on a lane
-// that is another's turn gives its deliveries back, in order, and queues up again behind. Lives on the worker's loop.
+// that is another's turn gives its deliveries back, in order, and queues up again behind. Without a single active consumer everybody is
+// active on every lane, and nothing changes hands. Lives on the worker's loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -13,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/backoff.h"
 #include "base/loop.h"
 #include "board/ports.h"
 #include "cli/config.h"
@@ -23,6 +26,20 @@
 #include "transport/worker_roster.h"
 
 namespace boardbus::cli {
+
+/// When a lane may go to the worker whose turn it is: at once, but after growing waits when it came back from him. It does when he
+/// reaches Redis and not RabbitMQ, and when a main queue that somebody else declared has no single active consumer.
+class LaneTurn {
+  public:
+    /// Whether it may go to `worker` now; if so, it is taken to go. `chance` is a random number in [0, 1).
+    bool give(const std::string& worker, Instant now, double chance);
+
+  private:
+    std::string last_;  // Who was given it.
+    Instant given_at_{};
+    Instant next_{};
+    Backoff wait_{std::chrono::seconds(10), std::chrono::minutes(5)};
+};
 
 class WorkerLanes {
   public:
@@ -48,6 +65,7 @@ class WorkerLanes {
         transport::RabbitConsumer consumer;
         board::DeliverySource& source;  // The consumer, seen through the tracing.
         transport::DeliveryPump pump;
+        LaneTurn turn;
     };
 
     void on_members(const std::vector<std::string>& members);

@@ -57,7 +57,7 @@ class AmqpChannel {
     /// An open channel is closed; callbacks of requests under way are not called.
     ~AmqpChannel();
 
-    /// Errors: unavailable (no connection), overloaded (no channel number left), refused, timeout.
+    /// Errors: unavailable (no connection), overloaded (no channel number left: the connection is dropped), refused, timeout.
     void open(ReplyDone done);
 
     /// Ends the channel; what was delivered on it and not acked returns to its queue. `done` is called in any case.

@@ -41,6 +41,8 @@ AmqpConnection::AmqpConnection(Loop& loop, AmqpConnectionOwner& owner, AmqpOptio
       owner_(owner),
       options_(std::move(options)),
       stream_(loop, *this, options_.tls),
+      channels_(std::size_t{1} + options_.channels + kChannelsClosing),
+      slots_(channels_.size()),
       backoff_(options_.reconnect_initial, options_.reconnect_max),
       reconnect_(loop, [this] { connect(); }),
       heartbeat_timer_(loop, [this] { tick(); }),
@@ -65,7 +67,7 @@ void AmqpConnection::connect() {
     ++generation_;
     ++tried_;
     reader_ = {};
-    slots_.fill(Slot::free);
+    std::ranges::fill(slots_, Slot::free);
     stream_.close();
     stream_.open(options_.brokers[broker_].endpoint, options_.connect_timeout);
 }
@@ -163,7 +165,7 @@ void AmqpConnection::on_frame(const amqp::Frame& frame) {
         on_method(*method);
     } else if (state_ != State::open && state_ != State::closing) {
         drop({Errc::invalid, "a channel before the connection was open"});
-    } else if (frame.channel <= kChannelMax && channels_[frame.channel] != nullptr) {
+    } else if (frame.channel < channels_.size() && channels_[frame.channel] != nullptr) {
         if (state_ == State::open) {
             channels_[frame.channel]->on_frame(frame);
         }
@@ -174,7 +176,7 @@ void AmqpConnection::on_frame(const amqp::Frame& frame) {
 
 /// A channel whose object is gone finishes its close handshake here; a number that was never used is the broker's mistake.
 void AmqpConnection::on_orphan_frame(const amqp::Frame& frame) {
-    if (frame.channel > kChannelMax || slots_[frame.channel] != Slot::closing) {
+    if (frame.channel >= slots_.size() || slots_[frame.channel] != Slot::closing) {
         drop({Errc::invalid, "a frame for channel " + std::to_string(frame.channel) + ", which is not open"});
         return;
     }
@@ -228,7 +230,14 @@ void AmqpConnection::answer_start(const amqp::ConnectionStart& start) {
 
 void AmqpConnection::answer_tune(const amqp::ConnectionTune& tune) {
     // 0 means "no limit" for the first two; for the heartbeat it means "none", which we do not accept: a dead peer must be noticed.
-    channel_max_ = tune.channel_max == 0 ? kChannelMax : std::min(tune.channel_max, kChannelMax);
+    const auto most = static_cast<std::uint16_t>(options_.channels + kChannelsClosing);
+    channel_max_ = tune.channel_max == 0 ? most : std::min(tune.channel_max, most);
+    if (channel_max_ < options_.channels) {
+        drop({Errc::refused, "the broker allows " + std::to_string(channel_max_) +
+                                 " channels on a connection (channel_max), needed are " +
+                                 std::to_string(options_.channels)});
+        return;
+    }
     frame_max_ = tune.frame_max == 0 ? amqp::kFrameMax : std::clamp(tune.frame_max, 4096U, amqp::kFrameMax);
     heartbeat_ = options_.heartbeat;
     if (tune.heartbeat != 0) {
@@ -304,6 +313,7 @@ void AmqpConnection::lose(const Error& error) {
     owner_.on_disconnected(error);
 }
 
+/// Whoever finds no number could only ask again for ever: a new connection has all of them free, and the loss is logged and seen.
 std::uint16_t AmqpConnection::take_number(AmqpChannel& channel) {
     for (std::uint16_t number = 1; number <= channel_max_ && is_open(); ++number) {
         if (channels_[number] == nullptr && slots_[number] == Slot::free) {
@@ -312,6 +322,7 @@ std::uint16_t AmqpConnection::take_number(AmqpChannel& channel) {
             return number;
         }
     }
+    drop({Errc::overloaded, "no channel number left of " + std::to_string(channel_max_)});
     return 0;
 }
 

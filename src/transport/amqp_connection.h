@@ -6,7 +6,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -28,6 +27,7 @@ struct AmqpOptions {
     std::vector<AmqpUrl> brokers;   ///< At least one; tried in turn.
     std::string name = "boardbus";  ///< What the broker's tools call this connection.
     TlsOptions tls;
+    std::uint16_t channels = 4;  ///< Those that its owner keeps open at once; a broker that allows fewer is refused.
     std::chrono::seconds heartbeat{10};
     std::chrono::milliseconds connect_timeout{5000};  ///< For TCP and TLS, and again for the AMQP handshake.
     std::chrono::milliseconds rpc_timeout{15000};     ///< A quorum queue that elects its leader answers after seconds.
@@ -71,13 +71,13 @@ class AmqpConnection final : private StreamOwner {
 
   private:
     friend class AmqpChannel;
-    // 16 channels; we use four at most, and a broker that allows fewer than that says so in the handshake.
-    static constexpr std::uint16_t kChannelMax = 16;
+    // Beyond those of the owner: a channel that has gone keeps its number until the broker has answered its close.
+    static constexpr std::uint16_t kChannelsClosing = 12;
     enum class State { idle, waiting, connecting, handshake, open, closing };
     enum class Slot { free, used, closing };
 
     // For AmqpChannel.
-    std::uint16_t take_number(AmqpChannel& channel);  ///< A free number, or 0.
+    std::uint16_t take_number(AmqpChannel& channel);  ///< A free number. None: the connection is dropped, and 0.
     void return_number(std::uint16_t number, Slot becomes);
     void send(std::string_view frames);
 
@@ -107,10 +107,10 @@ class AmqpConnection final : private StreamOwner {
     Stream stream_;
     State state_ = State::idle;
     amqp::FrameReader reader_;
-    std::uint64_t generation_ = 0;  // Grows with every connect and loss: what began before it ends there.
-    std::array<AmqpChannel*, kChannelMax + 1> channels_{};
-    std::array<Slot, kChannelMax + 1> slots_{};
-    std::uint16_t channel_max_ = kChannelMax;
+    std::uint64_t generation_ = 0;        // Grows with every connect and loss: what began before it ends there.
+    std::vector<AmqpChannel*> channels_;  // By number; the first is never used.
+    std::vector<Slot> slots_;
+    std::uint16_t channel_max_ = 0;  // As agreed with the broker.
     std::uint32_t frame_max_ = amqp::kFrameMax;
     std::chrono::seconds heartbeat_{};
     Instant last_received_{};

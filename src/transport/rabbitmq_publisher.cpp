@@ -28,6 +28,12 @@ telemetry::PublishStatus status_of(PublishOutcome outcome) {
     return telemetry::PublishStatus::unknown;
 }
 
+/// Each lane's topology keeps a channel, and one publishes: 65 with board::kLanesMax lanes. RabbitMQ allows 2,047 unless told otherwise.
+AmqpOptions with_channels(AmqpOptions options, std::size_t lanes) {
+    options.channels = static_cast<std::uint16_t>(lanes + 1);
+    return options;
+}
+
 /// Spec: CONTRACT §2.
 amqp::Properties properties_of(const board::Publication& publication) {
     amqp::Properties properties;
@@ -53,7 +59,7 @@ RabbitPublisher::RabbitPublisher(Loop& loop, telemetry::Metrics& metrics, Rabbit
       window_(options.window),
       queue_bytes_max_(options.queue_bytes),
       on_state_(std::move(on_state)),
-      connection_(loop, *this, std::move(options.connection)),
+      connection_(loop, *this, with_channels(std::move(options.connection), options.lanes.size())),
       channel_(loop, connection_, [this](bool open) { on_channel_state(open); }),
       backoff_(std::chrono::milliseconds(100), std::chrono::milliseconds(5000)),
       reopen_(loop, [this] { open_channel(); }),

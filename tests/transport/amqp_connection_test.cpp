@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -94,6 +95,40 @@ TEST_F(TimedAmqpConnection, DropsABrokerThatBreaksTheProtocol) {
         ASSERT_TRUE(until([&] { return !losses.empty(); })) << bytes;
         EXPECT_EQ(losses[0].code, Errc::invalid);
     }
+}
+
+TEST_F(TimedAmqpConnection, RefusesABrokerThatAllowsTooFewChannels) {
+    auto many = options();
+    many.channels = 9;
+    AmqpConnection connection(loop, *this, many);
+    connection.start();
+    broker.welcome(0, 131072, 8);
+
+    ASSERT_TRUE(until([&] { return !losses.empty(); }));
+    EXPECT_EQ(losses[0].code, Errc::refused);
+    EXPECT_EQ(losses[0].detail, "the broker allows 8 channels on a connection (channel_max), needed are 9");
+    broker.welcome(0, 131072, 9);
+    EXPECT_TRUE(until([&] { return connected == 1; }));
+}
+
+TEST_F(TimedAmqpConnection, IsLostWhenNoChannelNumberIsLeft) {
+    AmqpConnection connection(loop, *this, options());
+    connection.start();
+    broker.welcome(0, 131072, 4);
+    ASSERT_TRUE(until([&] { return connected == 1; }));
+    std::vector<std::unique_ptr<AmqpChannel>> channels;
+    std::vector<Errc> ends;
+
+    for (int i = 0; i < 5; ++i) {
+        channels.push_back(std::make_unique<AmqpChannel>(loop, connection, *this));
+        channels.back()->open([&](const auto& answer) { ends.push_back(answer.error().code); });
+    }
+
+    ASSERT_EQ(losses.size(), 1U);
+    EXPECT_EQ(losses[0].detail, "no channel number left of 4");
+    EXPECT_EQ(ends, std::vector<Errc>(5, Errc::overloaded));
+    broker.welcome();
+    EXPECT_TRUE(until([&] { return connected == 2; }));
 }
 
 TEST_F(TimedAmqpConnection, TellsThatItIsBlocked) {

@@ -30,11 +30,11 @@ class Broker {
     AmqpUrl url() const { return {.endpoint = listener_.endpoint()}; }
 
     /// Takes the connection and goes through the handshake.
-    void welcome(std::uint16_t heartbeat = 0, std::uint32_t frame_max = 131072) {
+    void welcome(std::uint16_t heartbeat = 0, std::uint32_t frame_max = 131072, std::uint16_t channel_max = 2047) {
         accept();
         begin(10, 10).u8(0).u8(9).table({}).long_string("AMQPLAIN PLAIN").long_string("en_US");
         say(0);
-        begin(10, 30).u16(2047).u32(frame_max).u16(heartbeat);
+        begin(10, 30).u16(channel_max).u32(frame_max).u16(heartbeat);
         say(0);
         begin(10, 41).short_string("");
         say(0);
@@ -74,6 +74,9 @@ class Broker {
         say(1);
     }
 
+    /// From now on hearing a request is granting it, and a publication is confirmed.
+    void oblige() { obliging_ = true; }
+
     /// Methods heard since the start of this connection, as class.method, and "hb" for a heartbeat.
     const std::vector<std::string>& heard() {
         char bytes[65536];
@@ -93,7 +96,11 @@ class Broker {
             } else if ((*frame)->type == amqp::FrameType::method) {
                 amqp::Reader reader((*frame)->payload);
                 const std::uint16_t class_id = reader.u16();
-                heard_.push_back(std::to_string(class_id) + '.' + std::to_string(reader.u16()));
+                const std::uint16_t method_id = reader.u16();
+                heard_.push_back(std::to_string(class_id) + '.' + std::to_string(method_id));
+                if (obliging_ && (*frame)->channel != 0) {
+                    grant((*frame)->channel, class_id, method_id);
+                }
             }
         }
         return heard_;
@@ -101,12 +108,25 @@ class Broker {
     bool has_heard(const std::string& what) { return ::testing::Value(heard(), ::testing::Contains(what)); }
 
   private:
+    void grant(std::uint16_t channel, std::uint16_t class_id, std::uint16_t method_id) {
+        if (class_id == 60) {
+            begin(60, 80).u64(++published_).u8(0);
+        } else if (class_id == 50 && method_id == 10) {
+            begin(50, 11).short_string("q").u32(0).u32(0);
+        } else {
+            begin(class_id, method_id + 1U).u32(0);
+        }
+        say(channel);
+    }
+
     Loop& loop_;
     Listener listener_;
     UniqueFd client_;
     amqp::FrameReader reader_;
     std::string payload_;
     std::vector<std::string> heard_;
+    bool obliging_ = false;
+    std::uint64_t published_ = 0;
 };
 
 /// A loop with such a broker, and all that a connection and a channel tell their owners.

@@ -7,12 +7,54 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "board/lanes.h"
+#include "transport/amqp_fake_broker.h"
 #include "transport/rabbitmq_live.h"
 
 namespace boardbus::transport {
 namespace {
 
 using board::PublishOutcome;
+
+class TimedRabbitPublisher : public AmqpWithBroker {
+  protected:
+    RabbitPublisherOptions lanes(std::size_t count) {
+        RabbitPublisherOptions with;
+        with.connection = options();
+        with.lanes = board::make_lanes({}, count);
+        return with;
+    }
+
+    telemetry::Metrics metrics;
+};
+
+TEST_F(TimedRabbitPublisher, PublishesWithAsManyLanesAsThereMayBe) {
+    broker.oblige();
+    RabbitPublisher publisher(loop, metrics, lanes(board::kLanesMax), [](bool) {});
+    publisher.start();
+    broker.welcome(0, 131072, board::kLanesMax + 1);
+    ASSERT_TRUE(until([&] { return broker.has_heard("85.10") && publisher.is_open(); }));
+
+    std::optional<PublishOutcome> outcome;
+    publisher.publish({.event_id = "e-1", .board_id = "b", .correlation_id = "c-1", .body = "{}", .published_at = {}},
+                      [&](const board::PublishResult& result) { outcome = result.outcome; });
+
+    ASSERT_TRUE(until([&] { return broker.has_heard("60.40") && outcome; }));
+    EXPECT_EQ(outcome, PublishOutcome::accepted);
+}
+
+TEST_F(TimedRabbitPublisher, TakesNoBrokerThatHasTooFewChannelsForItsLanes) {
+    RabbitPublisher publisher(loop, metrics, lanes(board::kLanesMax), [](bool) {});
+    ::testing::internal::CaptureStderr();
+    publisher.start();
+    broker.welcome(0, 131072, board::kLanesMax);
+    for (int i = 0; i < 20; ++i) {
+        loop.turn(10ms);
+    }
+
+    EXPECT_THAT(::testing::internal::GetCapturedStderr(), ::testing::HasSubstr("allows 64 channels"));
+    EXPECT_FALSE(publisher.is_open());
+}
 
 class LiveRabbitPublisher : public LiveRabbit {
   protected:
