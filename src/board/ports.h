@@ -140,11 +140,12 @@ class ActivityBus {
     /// Does a harmless real write, to learn whether a commit could succeed.
     virtual void probe(std::move_only_function<void(Result<void>)> done) = 0;
 
-    /// Adds one to the number of times that a worker has begun the message `id` after a redelivery, and tells it. The count lives
-    /// an hour.
+    /// Notes that this worker has begun the message `id` after a redelivery, and tells how many have. To ask again, as after an answer
+    /// that was lost, counts nothing more: a worker that is alive has not died of it. The count lives an hour.
     virtual void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) = 0;
 
-    /// Forgets that count: the worker got through this message alive.
+    /// Forgets that count: the worker got through this message alive. While the bus is away this worker's own part of it is kept in
+    /// mind, and goes when the bus is back.
     virtual void forget_attempts(const std::string& id) = 0;
 
   protected:

@@ -152,22 +152,22 @@ void RabbitConsumer::on_cancelled() {
 
 void RabbitConsumer::on_message(AmqpMessage message) {
     const auto* deliver = std::get_if<amqp::Deliver>(&message.method);
-    if (deliver == nullptr || deliver->tag != first_ + outstanding_.size() - base_) {
+    if (deliver == nullptr || base_ + deliver->tag != last_ + 1) {
         connection_.drop({Errc::invalid, "a delivery out of turn"});
         return;
     }
-    const std::uint64_t tag = base_ + deliver->tag;
-    outstanding_.push_back({});
+    ++last_;
+    outstanding_.push_back({.tag = last_, .properties = {}, .body = {}});
     // While leaving nothing is handed out; what comes now returns to the queue with the channel.
     if (phase_ != Phase::opening && phase_ != Phase::consuming) {
         return;
     }
     if (message.oversized) {
-        refuse_oversized(deliver->tag);
+        refuse_oversized();
         return;
     }
     Outstanding& kept = outstanding_.back();
-    batch_.push_back({.tag = tag,
+    batch_.push_back({.tag = last_,
                       .body = message.body,
                       .message_id = message.properties.message_id.value_or(""),
                       .retry_count = retry_count_of(message.properties),
@@ -179,10 +179,10 @@ void RabbitConsumer::on_message(AmqpMessage message) {
 
 /// It cannot be copied, but the broker can move it. Where the queue has no dead-letter route that would destroy it: then it is held,
 /// at the price of one place in the prefetch.
-void RabbitConsumer::refuse_oversized(std::uint64_t broker_tag) {
+void RabbitConsumer::refuse_oversized() {
     if (topology_.main_dead_letters()) {
-        outstanding_.back().state = Outstanding::State::acked;
-        channel_.send(amqp::reject(channel_.number(), broker_tag));
+        outstanding_.pop_back();
+        channel_.send(amqp::reject(channel_.number(), last_ - base_));
         return;
     }
     outstanding_.back().state = Outstanding::State::held;
@@ -204,8 +204,16 @@ void RabbitConsumer::on_read_end() {
 }
 
 RabbitConsumer::Outstanding* RabbitConsumer::find(std::uint64_t tag) {
-    return tag < first_ || tag - first_ >= outstanding_.size() ? nullptr
-                                                               : &outstanding_[static_cast<std::size_t>(tag - first_)];
+    if (outstanding_.empty() || tag < outstanding_.front().tag) {
+        return nullptr;
+    }
+    // Where it is when there is no gap before it; otherwise it is nearer to the front.
+    const std::uint64_t at = tag - outstanding_.front().tag;
+    if (at < outstanding_.size() && outstanding_[at].tag == tag) {
+        return &outstanding_[at];
+    }
+    const auto found = std::ranges::lower_bound(outstanding_, tag, {}, &Outstanding::tag);
+    return found == outstanding_.end() || found->tag != tag ? nullptr : &*found;
 }
 
 void RabbitConsumer::settle(std::uint64_t tag, board::Verdict verdict) {
@@ -261,25 +269,27 @@ void RabbitConsumer::flush_acks() {
     };
     std::uint64_t done = 0;
     std::uint64_t last_done = 0;
-    while (!outstanding_.empty() &&
-           (outstanding_.front().state == State::done || outstanding_.front().state == State::acked)) {
-        if (outstanding_.front().state == State::done) {
-            fault::point("worker.before_ack", outstanding_.front().properties.message_id.value_or(""));
-            ++done;
-            last_done = first_;
-        }
+    while (!outstanding_.empty() && outstanding_.front().state == State::done) {
+        fault::point("worker.before_ack", outstanding_.front().properties.message_id.value_or(""));
+        ++done;
+        last_done = outstanding_.front().tag;
         outstanding_.pop_front();
-        ++first_;
     }
     if (done > 0) {
         ack(last_done, done > 1 ? amqp::Multiple::yes : amqp::Multiple::no);
     }
-    for (std::size_t i = 0; i < outstanding_.size(); ++i) {
-        if (outstanding_[i].state == State::done) {
-            fault::point("worker.before_ack", outstanding_[i].properties.message_id.value_or(""));
-            ack(first_ + i, amqp::Multiple::no);
-            outstanding_[i] = {.state = State::acked, .properties = {}, .body = {}};
+    const std::size_t sent = frames.size();
+    for (const Outstanding& one : outstanding_) {
+        if (one.state == State::done) {
+            fault::point("worker.before_ack", one.properties.message_id.value_or(""));
+            ack(one.tag, amqp::Multiple::no);
         }
+    }
+    if (frames.size() > sent) {
+        // From the back, because what is unfinished in front of them is little, and only that moves.
+        const auto kept = std::remove_if(outstanding_.rbegin(), outstanding_.rend(),
+                                         [](const Outstanding& one) { return one.state == State::done; });
+        outstanding_.erase(outstanding_.begin(), kept.base());
     }
     if (!frames.empty()) {
         channel_.send(frames);
@@ -326,8 +336,7 @@ void RabbitConsumer::end_deliveries(Then then) {
     if (then == Then::wait && connection_.is_open()) {
         again_.start(backoff_.next(random_unit()));
     }
-    base_ = first_ + outstanding_.size() - 1;
-    first_ = base_ + 1;
+    base_ = last_;
     outstanding_.clear();
     batch_.clear();
     handover_.reset();
@@ -346,8 +355,7 @@ void RabbitConsumer::end_deliveries(Then then) {
 /// list and hands it nothing.
 void RabbitConsumer::watch_silence() {
     silence_.start(kSilence);
-    const std::uint64_t deliveries = first_ + outstanding_.size();
-    const bool quiet = std::exchange(seen_, deliveries) == deliveries && outstanding_.empty();
+    const bool quiet = std::exchange(seen_, last_) == last_ && outstanding_.empty();
     if (!quiet || phase_ != Phase::consuming || connection_.is_blocked()) {
         unserved_ = false;
         return;

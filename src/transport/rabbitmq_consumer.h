@@ -63,7 +63,10 @@ class RabbitConsumer final : public board::DeliverySource,
     bool is_open() const { return phase_ == Phase::consuming; }
 
     /// True when deliveries have come since it last queued up: it is the single active consumer, or was a moment ago.
-    bool has_been_active() const { return first_ + outstanding_.size() - 1 > base_; }
+    bool has_been_active() const { return last_ > base_; }
+
+    /// Deliveries that RabbitMQ waits for an answer to: the prefetch at most.
+    std::size_t unsettled() const { return outstanding_.size(); }
 
     void start(board::DeliverySink& sink) override;
     void release() override;
@@ -73,7 +76,8 @@ class RabbitConsumer final : public board::DeliverySource,
     enum class Phase { closed, opening, consuming, leaving, closing };
     enum class Then { begin, wait };  // After the channel's end: again at once if wanted, or after a while.
     struct Outstanding {
-        enum class State { handed, copying, done, acked, held } state = State::handed;
+        enum class State { handed, copying, done, held } state = State::handed;
+        std::uint64_t tag;
         amqp::Properties properties;
         std::string body;
     };
@@ -91,7 +95,7 @@ class RabbitConsumer final : public board::DeliverySource,
     void leave_if_idle();
     void close(Then then);
     void end_deliveries(Then then);
-    void refuse_oversized(std::uint64_t broker_tag);
+    void refuse_oversized();
     void on_copied(std::uint64_t tag);
     void let_go(std::uint64_t tag);
     void flush_acks();
@@ -120,8 +124,8 @@ class RabbitConsumer final : public board::DeliverySource,
     Phase phase_ = Phase::closed;
     // Our tag = base_ + the broker's, which counts from 1 on every channel: a tag of an old channel is at most base_.
     std::uint64_t base_ = 0;
-    std::deque<Outstanding> outstanding_;  // Bound: the prefetch. The front has the tag first_.
-    std::uint64_t first_ = 1;
+    std::uint64_t last_ = 0;               // Our tag of the newest delivery.
+    std::deque<Outstanding> outstanding_;  // By tag, with gaps behind what is unfinished. Bound: the prefetch.
     std::vector<board::Delivery> batch_;
     std::size_t acks_due_ = 0;  // Done and not acked, a copied one counted as acks_most_: at that many they go.
     Backoff backoff_;

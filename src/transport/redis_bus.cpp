@@ -15,8 +15,14 @@ namespace {
 using board::CommitResult;
 using Status = CommitResult::Status;
 
-constexpr std::string_view kAttemptScript =
-    "#!lua\nlocal count = redis.call('INCR', KEYS[1])\nredis.call('EXPIRE', KEYS[1], 3600)\nreturn count";
+// A set of the workers that have begun the message. Older versions had a plain number there: it is dropped.
+constexpr std::string_view kAttemptScript = R"lua(#!lua
+if redis.call('TYPE', KEYS[1]).ok == 'string' then redis.call('DEL', KEYS[1]) end
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], 3600)
+return redis.call('SCARD', KEYS[1]))lua";
+// An outage leaves one per delivery that was begun when it came. 1,024 × about 100 B = 100 KB at worst.
+constexpr std::size_t kForgetMax = 1024;
 
 bool is_noscript(const redisReply& reply) {
     return is_error(reply) && text_of(reply).starts_with("NOSCRIPT");
@@ -28,6 +34,7 @@ RedisBus::RedisBus(Loop& loop, RedisBusOptions options, OnState on_state)
     : options_(std::move(options)),
       script_(options_.redis.tagged(options_.prefix), options_.ttl, options_.channel,
               RedisHistoryKeys(options_.redis.tagged(options_.channel)), options_.history),
+      worker_(random_uuid()),
       on_state_(std::move(on_state)),
       connection_(loop, *this, options_.redis) {}
 
@@ -36,6 +43,9 @@ void RedisBus::on_redis_up() {
     RedisCommands commands;
     script_.add_load(commands);
     connection_.send(commands, [](auto) {});
+    for (const std::string& id : std::exchange(to_forget_, {})) {
+        forget_own_attempt(id);
+    }
     on_state_({});
 }
 
@@ -176,13 +186,17 @@ std::string RedisBus::attempts_key(const std::string& id) const {
 }
 
 void RedisBus::count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) {
-    const auto commands = RedisCommands().add({"EVAL", kAttemptScript, "1", attempts_key(id)});
-    connection_.send(commands, [done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
+    to_forget_.erase(id);
+    const auto commands = RedisCommands().add({"EVAL", kAttemptScript, "1", attempts_key(id), worker_});
+    connection_.send(commands, [this, id, done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
         if (!replies) {
+            // Perhaps it was counted. Nobody may ask again: the message can go to another worker.
+            forget_later(id);
             return done(std::unexpected(replies.error()));
         }
         const redisReply& reply = *replies->front();
         if (is_error(reply) || reply.type != REDIS_REPLY_INTEGER) {
+            forget_later(id);  // What an earlier try may have left.
             return done(std::unexpected(redis_error(text_of(reply))));
         }
         done(reply.integer);
@@ -190,8 +204,26 @@ void RedisBus::count_attempt(const std::string& id, std::move_only_function<void
 }
 
 void RedisBus::forget_attempts(const std::string& id) {
-    // Unanswered on purpose: a count that stays lives an hour and needs three crashes to matter.
-    connection_.send(RedisCommands().add({"DEL", attempts_key(id)}), [](const auto&) {});
+    connection_.send(RedisCommands().add({"DEL", attempts_key(id)}), [this, id](const auto& replies) {
+        if (!replies || is_error(*replies->front())) {
+            forget_later(id);
+        }
+    });
+}
+
+/// Not the whole count: meanwhile others may have died of it.
+void RedisBus::forget_own_attempt(const std::string& id) {
+    connection_.send(RedisCommands().add({"SREM", attempts_key(id), worker_}), [this, id](const auto& replies) {
+        if (!replies || is_error(*replies->front())) {
+            forget_later(id);
+        }
+    });
+}
+
+void RedisBus::forget_later(const std::string& id) {
+    if (to_forget_.size() < kForgetMax) {
+        to_forget_.insert(id);
+    }
 }
 
 }  // namespace boardbus::transport

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,12 +73,17 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     void make_room(Batch batch, Attempt attempt, board::CommitResult refused);
     void refuse(Batch batch, const std::string& detail, board::CommitResult::Status status);
     std::string attempts_key(const std::string& id) const;
+    void forget_own_attempt(const std::string& id);
+    void forget_later(const std::string& id);
 
     const RedisBusOptions options_;
     const RedisCommitScript script_;
+    const std::string worker_;  ///< Its name in the counts of attempts; another in every process.
     OnState on_state_;
     RedisConnection connection_;
     bool room_made_ = false;  // Since the last commit that succeeded: the log has been told.
+    // Attempts that are, or may be, in Redis and killed nobody; for when it is back. Beyond kForgetMax they live their hour.
+    std::set<std::string> to_forget_;
 };
 
 }  // namespace boardbus::transport

@@ -40,11 +40,15 @@ struct FakeBus final : board::ActivityBus {
         done(away ? Result<void>(fail(Errc::unavailable, "refused")) : Result<void>());
     }
     void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override {
-        done(away       ? Result<std::int64_t>(fail(Errc::unavailable, "refused"))
-             : no_count ? Result<std::int64_t>(fail(Errc::refused, "no integer"))
-                        : Result<std::int64_t>(++attempts[id]));
+        attempts[id] += away || no_count || std::exchange(begun[id], true) ? 0 : 1;
+        done(away || counts_lost-- > 0 ? Result<std::int64_t>(fail(Errc::unavailable, "refused"))
+             : no_count                ? Result<std::int64_t>(fail(Errc::refused, "no integer"))
+                                       : Result<std::int64_t>(attempts[id]));
     }
-    void forget_attempts(const std::string& id) override { attempts.erase(id); }
+    void forget_attempts(const std::string& id) override {
+        attempts.erase(id);
+        begun.erase(id);
+    }
 
     void answer(CommitDone done, std::vector<CommitResult> results) {
         if (late) {
@@ -57,6 +61,8 @@ struct FakeBus final : board::ActivityBus {
 
     std::map<std::string, CommitResult::Status> answers;
     std::map<std::string, std::int64_t> attempts;
+    std::map<std::string, bool> begun;  // Whether this worker is among them.
+    int counts_lost = 0;                // So many counts are made, and the answer is lost.
     std::vector<std::vector<std::string>> batches;
     std::vector<Task> waiting;
     bool away = false;
@@ -342,6 +348,20 @@ TEST_F(PumpTest, HandlesASuspectWhoseCounterIsBroken) {
 
     EXPECT_FALSE(pump.holding());
     EXPECT_THAT(source.settled_tags(), ElementsAre(1));
+}
+
+TEST_F(PumpTest, HandlesASuspectInTheEndWhoseCountWasNotAnswered) {
+    start();
+    bus.counts_lost = 4;
+    auto suspect = delivery(1, "b1");
+    suspect.redelivered = true;
+
+    pump.on_deliveries({suspect});
+    for (int i = 0; i < 20 && pump.holding(); ++i) {
+        loop.turn(20ms);
+    }
+
+    EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b1")));
 }
 
 TEST_F(PumpTest, BoundsTheBytesOfABatch) {

@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <vector>
 
+#include "transport/amqp_fake_broker.h"
 #include "transport/rabbitmq_live.h"
 
 namespace boardbus::transport {
@@ -284,6 +286,139 @@ TEST_F(LiveRabbitConsumer, LeavesAnOversizedMessageToTheBroker) {
 
     EXPECT_EQ(taker.got[0].message_id, "small");
     EXPECT_TRUE(until([&] { return channel.depth(names.dlq.queue) == 1; }));
+}
+
+/// A consumer of a main queue without a dead-letter route, and a broker that answers its requests.
+class RabbitConsumerTest : public AmqpWithBroker {
+  protected:
+    static constexpr std::uint16_t kChannel = 2;  // The first is the topology's.
+
+    RabbitConsumerOptions options() {
+        RabbitConsumerOptions options{.connection = AmqpWithBroker::options(),
+                                      .topology = board::make_topology({}),
+                                      .prefetch = 256,
+                                      .dlq_watch = DlqWatch::no};
+        options.topology.main.arguments.clear();
+        return options;
+    }
+
+    void open() {
+        consumer.connect();
+        consumer.start(taker);
+        broker.welcome();
+        ASSERT_TRUE(until([this] {
+            answer();
+            return consumer.is_open();
+        }));
+    }
+
+    void answer() {
+        const auto heard = broker.heard();
+        for (; answered < heard.size(); ++answered) {
+            const std::string& what = heard[answered];
+            if (what == "20.10") {
+                broker.begin(20, 11).u32(0);
+                broker.say(++channels);
+            } else if (what == "40.10") {
+                broker.begin(40, 11);
+                broker.say(1);
+            } else if (what == "50.10") {
+                broker.begin(50, 11).short_string("q").u32(0).u32(0);
+                broker.say(1);
+            } else if (what == "50.20") {
+                broker.begin(50, 21);
+                broker.say(1);
+            } else if (what == "60.10") {
+                broker.begin(60, 11);
+                broker.say(kChannel);
+            } else if (what == "60.20") {
+                broker.begin(60, 21).short_string("boardbus");
+                broker.say(kChannel);
+            }
+        }
+    }
+
+    void deliver(int count, std::size_t body_size) {
+        std::string frames;
+        for (; count > 0; --count) {
+            std::string method;
+            amqp::Writer(method).u16(60).u16(60).short_string("boardbus").u64(++tag).u8(0);
+            amqp::Writer(method).short_string("").short_string("");
+            amqp::put_frame(frames, amqp::FrameType::method, kChannel, method);
+            std::string header;
+            amqp::Writer(header).u16(60).u16(0).u64(body_size).u16(0);
+            amqp::put_frame(frames, amqp::FrameType::header, kChannel, header);
+            for (std::size_t left = body_size; left > 0;) {
+                const std::size_t size = std::min<std::size_t>(left, 65536);
+                amqp::put_frame(frames, amqp::FrameType::body, kChannel, std::string(size, 'x'));
+                left -= size;
+                if (left > 0) {
+                    broker.raw(std::exchange(frames, {}));
+                    loop.turn(0ms);
+                }
+            }
+        }
+        broker.raw(frames);
+    }
+    /// So many small ones, which the taker then has.
+    void deliver(int count) {
+        const std::size_t then = taker.got.size() + static_cast<std::size_t>(count);
+        deliver(count, 2);
+        ASSERT_TRUE(until([&] { return taker.got.size() == then; }));
+    }
+
+    std::ptrdiff_t acks() { return std::ranges::count(broker.heard(), "60.80"); }
+
+    telemetry::Metrics metrics;
+    Taker taker;
+    RabbitConsumer consumer{loop, metrics, options(), [](bool) {}};
+    std::size_t answered = 0;
+    std::uint16_t channels = 0;
+    std::uint64_t tag = 0;
+};
+
+TEST_F(RabbitConsumerTest, KeepsNothingOfWhatIsAckedBehindAMessageThatItHolds) {
+    open();
+    deliver(1, kBodyMax + 1);
+
+    for (int i = 0; i < 6; ++i) {
+        deliver(100);
+        for (const board::Delivery& delivery : std::exchange(taker.got, {})) {
+            consumer.settle(delivery.tag, ack());
+        }
+        loop.turn(0ms);
+    }
+
+    EXPECT_TRUE(until([&] { return acks() == 600; })) << "one by one: together they would let the held one go";
+    EXPECT_EQ(consumer.unsettled(), 1U);
+}
+
+TEST_F(RabbitConsumerTest, AcksEachOnceThoughSomeAreOvertaken) {
+    open();
+    deliver(200);
+    for (std::uint64_t one = 1; one <= 200; ++one) {
+        if (one % 4 != 1) {
+            consumer.settle(one, ack());
+        }
+    }
+    ASSERT_TRUE(until([&] { return acks() == 150; }));
+    EXPECT_EQ(consumer.unsettled(), 50U);
+    consumer.settle(2, ack());  // Acked already.
+    for (const std::uint64_t one : {197, 5, 101}) {
+        consumer.settle(one, ack());
+    }
+    ASSERT_TRUE(until([&] { return acks() == 153; }));
+    EXPECT_EQ(consumer.unsettled(), 47U);
+
+    for (std::uint64_t one = 1; one <= 200; ++one) {
+        consumer.settle(one, ack());
+    }
+    ASSERT_TRUE(until([&] { return acks() > 153; }));
+
+    EXPECT_EQ(acks(), 154) << "all the rest together";
+    EXPECT_EQ(consumer.unsettled(), 0U);
+    deliver(1);
+    EXPECT_EQ(taker.got.back().tag, 201U);
 }
 
 }  // namespace

@@ -179,21 +179,86 @@ TEST_F(LiveRedis, StoppedServerRunsIntoTheDeadline) {
     EXPECT_THAT(commit({request("a")}), ElementsAre(Status::duplicate));
 }
 
-TEST_F(LiveRedis, AttemptsAreCounted) {
-    bring_up();
-    std::vector<std::int64_t> counts;
-
-    for (int i = 0; i < 3; ++i) {
-        bus_->count_attempt("m1", [&](Result<std::int64_t> count) { counts.push_back(count.value_or(-1)); });
+class LiveRedisAttempts : public LiveRedis {
+  protected:
+    std::int64_t count(RedisBus& bus) {
+        std::optional<std::int64_t> counted;
+        bus.count_attempt("m1", [&](Result<std::int64_t> count) { counted = count.value_or(-1); });
+        run_until([&] { return counted.has_value(); });
+        return *counted;
     }
-    run_until([&] { return counts.size() == 3; });
+    void run_until_up() {
+        run_until([this] { return bus_->is_up(); });
+    }
+    std::unique_ptr<RedisBus> another_worker() {
+        auto bus = std::make_unique<RedisBus>(loop_, bus_options(), [](const Result<void>&) {});
+        bus->start();
+        run_until([&] { return bus->is_up(); });
+        return bus;
+    }
+    bool gone() { return client_->call({"EXISTS", "advanced:attempts:m1"}) == "0"; }
+};
 
-    EXPECT_THAT(counts, ElementsAre(1, 2, 3));
+TEST_F(LiveRedisAttempts, AreCountedOncePerWorker) {
+    bring_up();
+    const auto second = another_worker();
+    const auto third = another_worker();
+
+    EXPECT_EQ(count(*bus_), 1);
+    EXPECT_EQ(count(*bus_), 1) << "it is alive";
+    EXPECT_EQ(count(*second), 2);
+    EXPECT_EQ(count(*third), 3);
     EXPECT_EQ(client_->call({"TTL", "advanced:attempts:m1"}), "3600");
 
     bus_->forget_attempts("m1");
-    EXPECT_EQ(client_->call({"PING"}), "PONG");
-    run_until([&] { return client_->call({"EXISTS", "advanced:attempts:m1"}) == "0"; });
+    run_until([&] { return gone(); });
+}
+
+TEST_F(LiveRedisAttempts, WhoseAnswersWereLostChargeNothingMore) {
+    bring_up();
+
+    for (int i = 0; i < 3; ++i) {
+        server_.signal(SIGSTOP);
+        EXPECT_EQ(count(*bus_), -1);
+        server_.signal(SIGCONT);  // Now it is counted, and nobody hears of it.
+        run_until_up();
+    }
+
+    EXPECT_EQ(count(*bus_), 1);
+}
+
+TEST_F(LiveRedisAttempts, AreForgottenWhenRedisIsBack) {
+    bring_up();
+    const auto dead = another_worker();
+    count(*dead);
+    EXPECT_EQ(count(*bus_), 2);
+
+    server_.signal(SIGSTOP);
+    ASSERT_TRUE(probe());
+    ASSERT_FALSE(bus_->is_up());
+    bus_->forget_attempts("m1");
+    server_.signal(SIGCONT);
+    run_until_up();
+
+    EXPECT_EQ(count(*another_worker()), 2) << "the dead one and this one";
+}
+
+TEST_F(LiveRedisAttempts, WhoseAnswerWasLostAreForgottenUnlessCountedAgain) {
+    bring_up();
+
+    server_.signal(SIGSTOP);
+    EXPECT_EQ(count(*bus_), -1);
+    server_.signal(SIGCONT);
+    run_until_up();
+
+    run_until([&] { return gone(); });
+}
+
+TEST_F(LiveRedisAttempts, OfAnOlderVersionBeginAnew) {
+    bring_up();
+    client_->call({"SET", "advanced:attempts:m1", "2"});
+
+    EXPECT_EQ(count(*bus_), 1);
 }
 
 TEST_F(LiveRedis, LargeEventsAndLargeBatchesPass) {
