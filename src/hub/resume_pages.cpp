@@ -40,7 +40,9 @@ void Resumes::take_page(Who who, const SharedReply& reply) {
     const bool found = !page.events.empty() && who->number(*page.events.front().position) == who->number();
     const bool other = found && who->request.point.kind == Kind::cursor && after.event_hash != 0 &&
                        after.event_hash != board::event_hash(page.events.front().id);
-    if (after.position.epoch != page.epoch || page.last < who->number() || other) {
+    // Of a board that the history knows nothing of: it may have had events behind the cursor.
+    const bool forgotten = who->of_one_board() && page.last == 0 && page.forgotten > after.position.pos;
+    if (after.position.epoch != page.epoch || page.last < who->number() || other || forgotten) {
         resync(std::move(who));
     } else if (after.position.pos > ring.last()) {
         wait_for(std::move(who), after.position.pos);  // Another process was faster: this one will come to it.
@@ -72,9 +74,12 @@ bool Resumes::ask_before_first(Who& who, const board::HistoryPage& page) {
     const HistoryQuestion question{
         .kind = HistoryQuestion::Kind::all_after, .board = {}, .from = place.pos - 2, .limit = 1};
     hub_.reads().ask(question, [this, who = std::move(who), place](const SharedReply& reply) mutable {
+        if (!reply->page) {
+            retry(std::move(who));
+            return;
+        }
         who->looked = true;
-        const bool known =
-            reply->page && !reply->page->events.empty() && reply->page->events.front().position->pos + 1 == place.pos;
+        const bool known = !reply->page->events.empty() && reply->page->events.front().position->pos + 1 == place.pos;
         if (known && reply->page->events.front().board != who->board() &&
             reply->page->forgotten <= who->request.point.after.position.pos) {
             who->begins_at = place.pos;

@@ -186,7 +186,8 @@ constexpr long long kConflict = 3;
 // KEYS: 1 a key of the kind that commits write, 2 state, 3 log, 4 boards, 5 a board's stream. ARGV: 1 its value, 2 channel.
 constexpr std::string_view kProbeScript = R"lua(#!lua
 for _, command in ipairs({
-  {'GET', KEYS[1]}, {'EXPIRE', KEYS[1], '1'}, {'HMGET', KEYS[2], 'f'}, {'HSET', KEYS[2], 'f', 'v'}, {'HDEL', KEYS[2], 'f'},
+  {'GET', KEYS[1]}, {'EXPIRE', KEYS[1], '1'}, {'DEL', KEYS[1]}, {'TYPE', KEYS[1]}, {'SADD', KEYS[1], 'm'}, {'SCARD', KEYS[1]},
+  {'SREM', KEYS[1], 'm'}, {'HMGET', KEYS[2], 'f'}, {'HSET', KEYS[2], 'f', 'v'}, {'HDEL', KEYS[2], 'f'},
   {'HEXISTS', KEYS[2], 'f'}, {'XADD', KEYS[3], '*', 'f', 'v'}, {'XINFO', 'STREAM', KEYS[3]}, {'XTRIM', KEYS[3], 'MAXLEN', '1'},
   {'XRANGE', KEYS[3], '-', '+'}, {'ZADD', KEYS[4], '1', 'm'}, {'ZRANGE', KEYS[4], '0', '0'}, {'ZREM', KEYS[4], 'm'},
   {'ZPOPMIN', KEYS[4], '1'}, {'ZUNIONSTORE', KEYS[4], '1', KEYS[4]}, {'XADD', KEYS[5], '*', 'f', 'v'},
@@ -232,9 +233,13 @@ for _, board in ipairs(boards) do
 end
 if gone + before - kept == 0 then
   for _, board in ipairs(boards) do
+    kept = kept - redis.call('XLEN', ARGV[1] .. board)
     redis.call('UNLINK', ARGV[1] .. board)
     redis.call('HDEL', KEYS[1], 'seq:' .. board)
     redis.call('ZREM', KEYS[3], board)
+  end
+  if #boards > 0 then
+    redis.call('HSET', KEYS[1], 'kept', math.max(kept, 0), 'forgotten', redis.call('HGET', KEYS[1], 'pos') or 0)
   end
   return #boards
 end

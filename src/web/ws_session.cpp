@@ -341,7 +341,7 @@ void WsSession::on_sweep() {
 }
 
 void WsSession::go_away() {
-    if (in_flight_ == 0 && !unread_) {
+    if (in_flight_ == 0 && !unread_ && backlog() == 0) {
         say_going_away();
     } else if (!is_closing()) {
         // The answers to what has been read come first. Where some of it is unread, read_on() is due or waits for the window.

@@ -230,6 +230,23 @@ TEST_F(ResumeTest, ABoardThatBeganWasForgottenAndBeganAgainIsNotNew) {
     EXPECT_FALSE(again->answers.back().recovered);
 }
 
+TEST_F(ResumeTest, ABoardThatBeganAndIsForgottenIsNotEmpty) {
+    show("a", "1");
+    const auto reader = follow({"b"});
+    turns();
+    show("b", "nobody will know");
+    history.evict("b");
+    for (int i = 0; i < 20; ++i) {
+        show("c", "pushes it out of the ring");
+    }
+
+    const auto again = follow({"b"}, reader->answers.back().cursor);
+    turns();
+
+    EXPECT_THAT(again->heard(), ElementsAre("resync e1 0"));
+    EXPECT_FALSE(again->answers.back().recovered);
+}
+
 TEST_F(ResumeTest, NewBoardsThatComeBackTogetherDoNotWaitForEachOther) {
     constexpr int kBoards = 40;  // More than there are places for pages.
     std::vector<std::string> cursors;

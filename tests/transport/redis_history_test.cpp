@@ -247,6 +247,24 @@ TEST_F(LiveHistory, WhatMakesRoomLeavesEachBoardItsNumber) {
     EXPECT_THAT(seqs(after("quiet", 0)), ElementsAre(3, 4));
 }
 
+TEST_F(LiveHistory, WhatMakesRoomForgetsWholeBoardsInTheEndAndNotesIt) {
+    bring_up();
+    add("a", 1);
+    add("b", 1);
+    client_->call({"CONFIG", "SET", "maxmemory", "1gb"});
+    const RedisCommitScript script("p", 100s, "ch", RedisHistoryKeys("ch"), {});
+    for (int i = 0; i < 3; ++i) {  // The log's two events first.
+        RedisCommands commands;
+        script.add_make_room(commands);
+        client_->connection().send(commands, [](auto) {});
+        ASSERT_EQ(client_->call({"PING"}), "PONG");
+    }
+
+    EXPECT_EQ(client_->call({"HGET", "ch:state", "seq:a"}), "(nil)");
+    EXPECT_EQ(client_->call({"HGET", "ch:state", "kept"}), "0");
+    EXPECT_EQ(after("a", 0).forgotten, 2U);
+}
+
 TEST_F(LiveHistory, KeepsTheHistoryWhenSomebodyElseFillsTheMemory) {
     bring_up();
     add("b", 20);
