@@ -22,8 +22,8 @@ constexpr std::size_t kTailPage = 16;  // To find a board's last event: more onl
 // What is encoded in one turn of the bus loop: 4 MiB cost about 2 ms, which live events have to wait.
 constexpr std::size_t kBytesPerTurn = 4 << 20;
 
-// An attempt every 250 ms, for 10 s while the bus is live. While it is not, nothing is shown to anybody, so there is nothing
-// to miss, and the wait has no end.
+// An attempt every 250 ms, for 10 s. While the bus is not live nothing is shown to anybody, so there is nothing to miss: who meets an
+// error then waits until it is.
 constexpr std::chrono::milliseconds kRetryDelay{250};
 constexpr int kTriesMax = 40;
 // Who has no cursor needs the history only to know where it begins; its events are not kept waiting longer than a second.
@@ -308,7 +308,11 @@ void Resumes::ask(Who who) {
 }
 
 void Resumes::retry(Who who) {
-    who->tries += hub_.is_live() ? 1 : 0;
+    if (!hub_.is_live()) {
+        parked_.push_back(std::move(who));
+        return;
+    }
+    ++who->tries;
     const bool is_plain = who->request.point.kind == Kind::now && !who->resyncs;
     if (who->tries < (is_plain ? kTriesMaxNow : kTriesMax)) {
         try_later(std::move(who));

@@ -118,7 +118,7 @@ class Resumes {
     void answer(Who who, ResumeAnswer reply);
 
     Hub& hub_;
-    // Each waiter is in one place. Bound of all together: a socket asks for one thing at a time.
+    // Each waiter is in one place. Bound of all together: the edges', who count what they have asked; that of a socket that has gone waits on.
     std::deque<Who> due_;      // Can be looked at.
     std::vector<Who> parked_;  // Wait for look_again().
     std::vector<Who> again_;   // Wait for the timer.

@@ -59,6 +59,7 @@ bool ActivityFollower::take(ActivityView& message) {
         epoch_ = position.epoch;  // There was no history, and here it begins.
     }
     if (position.epoch != epoch_) {
+        counts_.foreign += position.epoch == foreign_epoch_ ? 1 : 0;
         return position.epoch == foreign_epoch_;
     }
     if (position.pos == pos_ + 1) {
@@ -196,6 +197,7 @@ Ask ActivityFollower::drain() {
             }
             // The log, asked later, does not know it: it is of a history that Redis has lost, or of another database.
             foreign_epoch_ = epoch == epoch_ ? foreign_epoch_ : epoch;
+            ++counts_.foreign;
         }
         waiting_bytes_ -= size;
         asked_after_ -= asked_after_ > 0 ? 1 : 0;

@@ -67,6 +67,8 @@ class ActivityFollower {
         std::uint64_t repaired = 0;  ///< Events that came from the log.
         std::uint64_t replaced = 0;
         std::uint64_t trimmed = 0;
+        std::uint64_t foreign =
+            0;  ///< Messages that were dropped: the log, read after them, knew nothing of their history.
     };
     const Counts& counts() const { return counts_; }
 

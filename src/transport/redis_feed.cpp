@@ -142,6 +142,10 @@ void RedisFeed::on_no_answer(const Error& error) {
 /// Pub/sub tells of a lost message only by the next one; the end of the log tells at once.
 void RedisFeed::look() {
     look_.start(kLookEvery);
+    if (const auto foreign = follower_.counts().foreign; foreign > foreign_told_) {
+        telemetry::log(telemetry::Level::warn, "foreign_history",
+                       {{"messages", static_cast<std::int64_t>(foreign - std::exchange(foreign_told_, foreign))}});
+    }
     if (!follower_.is_live() || !subscribed_ || !history_.is_up()) {
         return;
     }

@@ -59,6 +59,7 @@ class RedisFeed final : private RedisOwner {
 
     ActivityFollower follower_;
     ActivityFollower::Counts reported_;
+    std::uint64_t foreign_told_ = 0;
     bool subscribed_ = false;
     bool silent_ = false;
     bool live_ = false;

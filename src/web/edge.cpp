@@ -34,6 +34,10 @@ constexpr std::chrono::milliseconds kLeaveInterval{50};
 // What a replay encodes at a time; a smaller backlog gets smaller slices.
 constexpr std::size_t kSliceBytes = 256 * 1024;
 
+// Questions to the hub that are open at once, beyond two for each socket: those of sockets that have gone wait on while the history is
+// away, a few hundred bytes each. More are told to come back later.
+constexpr std::size_t kQuestionsSpare = 1024;
+
 }  // namespace
 
 hub::WsEncoder make_ws_encoder() {
@@ -167,7 +171,18 @@ void Edge::on_published(Ticket ticket, board::PublishResult result, const Receip
 
 void Edge::resume(const Session& session, std::vector<std::string> boards, const hub::ResumePoint& point) {
     const hub::Form form = session.form();
-    auto done = [this, ticket = ticket_of(session), boards, form](hub::ResumeAnswer answer) {
+    const Ticket ticket = ticket_of(session);
+    if (questions_ >= kQuestionsSpare + 2 * session_count_) {
+        loop_.post([this, ticket] {
+            if (Session* waiting = find(ticket)) {
+                waiting->on_resumed({.failed = true});
+            }
+        });
+        return;
+    }
+    ++questions_;
+    auto done = [this, ticket, boards, form](hub::ResumeAnswer answer) {
+        --questions_;
         if (Session* waiting = find(ticket)) {
             waiting->on_resumed(std::move(answer));
         } else if (answer.joined) {

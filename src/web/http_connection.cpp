@@ -33,7 +33,11 @@ HttpConnection::HttpConnection(Edge& edge, hub::Shard& shard, UniqueFd fd, const
 
 void HttpConnection::on_ready(std::uint32_t events) {
     if ((events & EPOLLOUT) != 0) {
+        const std::size_t before = backlog();
         shard().on_writable(*this);
+        if (backlog() < before) {
+            since_ms_ = edge_.clock_ms();  // Slow, but it is being read.
+        }
         if (backlog() == 0 && state_ == State::writing) {
             set_state(State::receiving);
             resume();

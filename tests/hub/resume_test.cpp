@@ -284,6 +284,23 @@ TEST_F(ResumeTest, AReaderThatGoesWhileItIsAskedForIsNotCounted) {
     EXPECT_EQ(hub.websockets("b"), 0U);
 }
 
+TEST_F(ResumeTest, WhileTheBusIsAwayAnErrorIsNotMetAgainAndAgain) {
+    const auto events = past("b", 3);
+    hub.on_live(false);
+    history.failing = true;
+    const auto reader = follow({"b"}, events[0].cursor);
+    for (int i = 0; i < 20; ++i) {
+        loop.turn(std::chrono::milliseconds(20));
+    }
+    EXPECT_EQ(history.reads, 1U);
+
+    history.failing = false;
+    hub.on_live(true);
+    turns();
+
+    EXPECT_THAT(reader->heard(), ElementsAre("b2", "b3"));
+}
+
 TEST_F(ResumeTest, ReadersWithTheSameCursorShareOneRead) {
     const auto events = past("b", 3);
     history.keeping = true;

@@ -243,6 +243,7 @@ TEST_F(ActivityFollowerTest, MessagesThatTheLogDoesNotKnowAreDroppedAndAskedForO
     EXPECT_EQ(follower.on_messages(events(4, 4)), Ask::nothing);
 
     EXPECT_THAT(shown.ids, ElementsAre("4"));
+    EXPECT_EQ(follower.counts().foreign, 2U);
 }
 
 TEST_F(ActivityFollowerTest, WithoutAPositionTheyAreShownAsTheyCome) {

@@ -353,6 +353,23 @@ TEST_F(V1SessionTest, AReplayLargerThanTheBacklogIsFedAsTheSocketDrains) {
     EXPECT_THAT(text, HasSubstr(R"("action":"live")"));
 }
 
+TEST_F(V1SessionTest, QuestionsOfSocketsThatHaveGoneAreBounded) {
+    history.keeping = true;
+    for (int i = 0; i < 1024; ++i) {
+        open_v1();
+    }
+
+    for (int i = 0; i < 4; ++i) {  // Two of them for each socket that is there.
+        open_v1();
+    }
+    Client late = open_v1();
+    EXPECT_THAT(late.now(), HasSubstr("\x03\xf5"));  // 1013
+
+    history.keeping = false;
+    history.answer_one();
+    open_ready();
+}
+
 TEST_F(V1SessionTest, ASocketThatGoesWhileItIsAskedForIsNotCounted) {
     show("b1", "0");
     const std::string cursor = board::encode_cursor({{"e0", 1, 1}, 1});
