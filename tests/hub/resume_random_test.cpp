@@ -48,6 +48,7 @@ class World {
         std::vector<std::string> boards;  ///< None: all.
         std::string epoch;                ///< Of its cursor; "": it had none.
         std::uint64_t number = 0;         ///< Of its cursor.
+        std::uint64_t pos = 0;            ///< Of its cursor: what came before it is not owed.
 
         bool of_one_board() const { return boards.size() == 1; }
         bool wants(std::string_view board) const {
@@ -84,6 +85,10 @@ class World {
                     const auto gone = readers_.begin() + static_cast<std::ptrdiff_t>(pick(0, readers_.size() - 1));
                     gone->follower->heard();
                     check(*gone, Complete::no);
+                    if (const auto& answers = gone->follower->answers;
+                        gone->of_one_board() && !answers.empty() && answers[0].seq == 0 && !answers[0].cursor.empty()) {
+                        before_first_.emplace_back(gone->boards[0], answers[0].cursor);
+                    }
                     readers_.erase(gone);
                 }
                 break;
@@ -167,9 +172,16 @@ class World {
                              [&](const auto& event) { return reading.wants(event.board); });
         if (!known.empty() && pick(0, 3) > 0) {
             const auto& event = known[known.size() - 1 - pick(0, std::min<std::size_t>(known.size() - 1, 30))];
-            point = {.kind = Kind::cursor, .after = *board::parse_cursor(event.cursor)};
-            reading.epoch = event.position->epoch;
-            reading.number = reading.number_of(*event.position);
+            std::string cursor = event.cursor;
+            if (reading.of_one_board() && !before_first_.empty() && pick(0, 2) == 0) {
+                const auto& [board, from] = before_first_[pick(0, before_first_.size() - 1)];
+                reading.boards = {board};
+                cursor = from;
+            }
+            point = {.kind = Kind::cursor, .after = *board::parse_cursor(cursor)};
+            reading.epoch = point.after.position.epoch;
+            reading.number = reading.number_of(point.after.position);
+            reading.pos = point.after.position.pos;
         }
         const bool on_bus_loop = pick(0, 1) == 0;
         // Streams of all or several boards are server-sent events.
@@ -203,7 +215,8 @@ class World {
         }
         return next <= last || std::ranges::any_of(cursors_, [&](const board::ActivityView& event) {
                    const std::uint64_t number = reading.number_of(*event.position);
-                   return event.position->epoch == epoch && reading.wants(event.board) && number > last &&
+                   const bool owed = reading.epoch != epoch || event.position->pos > reading.pos;
+                   return owed && event.position->epoch == epoch && reading.wants(event.board) && number > last &&
                           number < next;
                });
     }
@@ -223,7 +236,7 @@ class World {
         const auto tells = [&] {
             return last > 0 || !reading.of_one_board() || !forgotten_.contains(epoch + " " + reading.boards[0]);
         };
-        bool knows = !epoch.empty() && tells();
+        bool knows = !reading.epoch.empty() || (!epoch.empty() && tells());
         const std::string text = reading.follower->text();
         for (std::sregex_iterator it(text.begin(), text.end(), line), end; it != end; ++it) {
             const std::smatch& match = *it;
@@ -255,7 +268,7 @@ class World {
             return;
         }
         ASSERT_TRUE(reading.follower->joined);
-        if (knows && last != 0) {
+        if (knows && (last != 0 || !reading.epoch.empty())) {
             EXPECT_TRUE(epoch.empty() || epoch == history_.epoch) << text;
             const std::uint64_t end = reading.boards.empty() ? history_.pos + 1 : UINT64_MAX;
             EXPECT_FALSE(lacks(reading, history_.epoch, last, end)) << last << " in " << text;
@@ -273,9 +286,10 @@ class World {
     telemetry::LoopCounters other_counters_;
     Shard here_{loop_, hub_, budget_, counters_};
     Shard there_{other_loop_, hub_, budget_, other_counters_};
-    std::vector<board::ActivityView> waiting_;  ///< Published, not yet at the hub.
-    std::vector<board::ActivityView> cursors_;  ///< Everything that ever happened.
-    std::set<std::string> forgotten_;           ///< Epochs and boards.
+    std::vector<board::ActivityView> waiting_;                       ///< Published, not yet at the hub.
+    std::vector<board::ActivityView> cursors_;                       ///< Everything that ever happened.
+    std::vector<std::pair<std::string, std::string>> before_first_;  ///< Boards, and cursors from before they began.
+    std::set<std::string> forgotten_;                                ///< Epochs and boards.
     std::vector<Reading> readers_;
     unsigned epochs_ = 1;
 };

@@ -231,6 +231,7 @@ TEST_F(LiveFeed, AnotherPipelinesEventsOfTheSameChannelAreNotShown) {
     stranger.start();
     run_until([&] { return stranger.is_up(); });
 
+    testing::internal::CaptureStderr();
     commit_on(stranger, {request("x"), request("y")});
     commit_surely(2, 4);
     commit_on(stranger, {request("z")});
@@ -238,6 +239,8 @@ TEST_F(LiveFeed, AnotherPipelinesEventsOfTheSameChannelAreNotShown) {
 
     expect_seen(6);
     EXPECT_THAT(seen_.breaks, IsEmpty());
+    run_for(800ms);  // It is told when the end of the log is looked at.
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("foreign_history"));
 }
 
 TEST_F(LiveFeed, ARefusedSubscriptionIsToldAndTriedAgain) {

@@ -145,8 +145,10 @@ TEST_F(LiveRedis, TheProbeFindsWhatACommitMayNotDo) {
     EXPECT_FALSE(probe());
 
     client_->call({"ACL", "SETUSER", "default", "-xtrim"});
-
     EXPECT_NE(probe().value_or(Error{}).detail.find("may not XTRIM"), std::string::npos);
+
+    client_->call({"ACL", "SETUSER", "default", "+xtrim", "-sadd"});
+    EXPECT_NE(probe().value_or(Error{}).detail.find("may not SADD"), std::string::npos) << "it counts crashes";
 }
 
 TEST_F(LiveRedis, KilledServerIsUnavailableAndComesBack) {

@@ -255,40 +255,35 @@ TEST_F(StreamTest, ShortWritesGoOnWhenTheSocketIsReady) {
     EXPECT_EQ(stream_.unsent(), 0U);
 }
 
+/// Writes at the end of a turn, once.
+struct WritesAtTheEnd final : TurnEnd {
+    explicit WritesAtTheEnd(Stream& to) : stream(to) {}
+    void on_turn_end() override {
+        if (std::exchange(due, false)) {
+            stream.write("end");
+        }
+    }
+    Stream& stream;
+    bool due = false;
+};
+
 TEST_F(StreamTest, WriteAfterTheTurnsEndDoesNotWaitForAnEvent) {
     const UniqueFd server = connect();
-    struct Late final : TurnEnd {
-        void on_turn_end() override {
-            if (!std::exchange(done, true)) {
-                stream->write("late");
-            }
-        }
-        Stream* stream = nullptr;
-        bool done = false;
-    } late;
-    late.stream = &stream_;
+    WritesAtTheEnd late(stream_);
     loop_.add_turn_end(late);
 
+    late.due = true;
     loop_.turn(0ms);
     const auto before = std::chrono::steady_clock::now();
     loop_.turn(1s);
 
-    EXPECT_EQ(receive(server), "late");
+    EXPECT_EQ(receive(server), "end");
     EXPECT_LT(std::chrono::steady_clock::now() - before, 500ms);
     loop_.remove_turn_end(late);
 }
 
 TEST_F(StreamTest, WhatATurnEndWritesLeavesInThatTurnIfItWasThereBeforeTheConnection) {
-    struct Early final : TurnEnd {
-        void on_turn_end() override {
-            if (std::exchange(due, false)) {
-                stream->write("early");
-            }
-        }
-        Stream* stream = nullptr;
-        bool due = false;
-    } early;
-    early.stream = &stream_;
+    WritesAtTheEnd early(stream_);
     loop_.add_turn_end(early);
     const UniqueFd server = connect();
 

@@ -140,6 +140,23 @@ inline std::string client_frame(std::string_view payload, char opcode = 1) {
     return frame.append(4, '\0').append(payload);
 }
 
+/// The same frame so many times.
+inline std::string client_frames(int count, std::string_view payload) {
+    std::string frames;
+    for (; count > 0; --count) {
+        frames += client_frame(payload);
+    }
+    return frames;
+}
+
+inline std::size_t count_of(std::string_view what, std::string_view text) {
+    std::size_t found = 0;
+    for (auto at = text.find(what); at != text.npos; at = text.find(what, at + what.size())) {
+        ++found;
+    }
+    return found;
+}
+
 class EdgeTest : public testing::Test {
   protected:
     EdgeTest() {

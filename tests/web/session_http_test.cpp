@@ -330,6 +330,31 @@ TEST_F(TimedHttpSessionTest, HeartbeatsAQuietStreamOnly) {
     EXPECT_THAT(stream.until("{}\n\n"), HasSubstr("event: heartbeat\ndata: {}\n\n"));
 }
 
+TEST_F(TimedHttpSessionTest, AnAnswerThatIsReadSlowlyIsNotCut) {
+    options.idle_timeout = std::chrono::seconds(1);
+    for (int i = 0; i < 40; ++i) {
+        hub.on_activities({history.add("b1", std::string(60'000, 'x'))});
+    }
+    Client client = connect();
+    client.send(get("/boards/b1/history?limit=100&token=secret", "Connection: close\r\n"));
+
+    std::size_t size = 0;
+    std::string buffer(200'000, 0);
+    const auto begin = std::chrono::steady_clock::now();
+    for (ssize_t got = 1; got != 0;) {
+        for (const auto next = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+             std::chrono::steady_clock::now() < next;) {
+            loop.turn(std::chrono::milliseconds(20));
+        }
+        got = ::recv(client.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        size += got > 0 ? static_cast<std::size_t>(got) : 0;
+        ASSERT_TRUE(got >= 0 || errno == EAGAIN);
+    }
+
+    EXPECT_GT(size, 40U * 60'000);
+    EXPECT_GT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+}
+
 TEST_F(TimedHttpSessionTest, SaysTimeoutToARequestThatDoesNotEnd) {
     options.header_timeout = std::chrono::seconds(0);
     Client client = connect();

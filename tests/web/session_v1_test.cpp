@@ -30,14 +30,6 @@ class V1SessionTest : public EdgeTest {
 
     static void say(const Client& client, std::string_view text) { client.send(client_frame(text)); }
 
-    static std::size_t count(std::string_view text, std::string_view what) {
-        std::size_t found = 0;
-        for (auto at = text.find(what); at != text.npos; at = text.find(what, at + what.size())) {
-            ++found;
-        }
-        return found;
-    }
-
     board::ActivityView show(std::string_view board, std::string_view action) {
         auto event = history.add(board, action);
         hub.on_activities({event});
@@ -289,11 +281,7 @@ TEST_F(V1SessionTest, HearsWhenToComeBackBeforeADrain) {
 TEST_F(V1SessionTest, AcknowledgesWhatItHasReadBeforeItGoesAway) {
     Client client = open_ready();
     bus.keeping = true;
-    std::string many;
-    for (int i = 0; i < 100; ++i) {
-        many += client_frame(R"({"action":"a"})");
-    }
-    client.send(many);
+    client.send(client_frames(100, R"({"action":"a"})"));
     client.now();
 
     edge().drain(std::chrono::seconds(5), [] {});
@@ -303,18 +291,14 @@ TEST_F(V1SessionTest, AcknowledgesWhatItHasReadBeforeItGoesAway) {
         text += client.now();
     }
 
-    EXPECT_EQ(count(text, R"({"kind":"ack",)"), 100U);
+    EXPECT_EQ(count_of(R"({"kind":"ack",)", text), 100U);
     EXPECT_THAT(text.substr(text.rfind(R"({"kind":)")), AllOf(HasSubstr("going_away"), HasSubstr("\x03\xE9")));  // 1001
 }
 
 TEST_F(TimedV1SessionTest, RefusesWhatItHasReadWhenABusThatIsLateKeepsItFromGoingAway) {
     Client client = open_ready();
     bus.keeping = true;
-    std::string many;
-    for (int i = 0; i < 100; ++i) {
-        many += client_frame(R"({"action":"a","correlation_id":"c"})");
-    }
-    client.send(many);
+    client.send(client_frames(100, R"({"action":"a","correlation_id":"c"})"));
     client.now();
     edge().drain(std::chrono::seconds(5), [] {});
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1'050);
@@ -328,8 +312,9 @@ TEST_F(TimedV1SessionTest, RefusesWhatItHasReadWhenABusThatIsLateKeepsItFromGoin
     const std::string text = client.now();
 
     EXPECT_EQ(bus.published.size(), 64U);
-    EXPECT_EQ(count(text, R"("outcome":"unknown","reason":"timeout")"), 64U);
-    EXPECT_EQ(count(text, R"({"kind":"nack","correlation_id":"c","outcome":"rejected","reason":"unavailable")"), 36U);
+    EXPECT_EQ(count_of(R"("outcome":"unknown","reason":"timeout")", text), 64U);
+    EXPECT_EQ(count_of(R"({"kind":"nack","correlation_id":"c","outcome":"rejected","reason":"unavailable")", text),
+              36U);
     EXPECT_THAT(text, HasSubstr("\x03\xE9"));  // 1001
 }
 

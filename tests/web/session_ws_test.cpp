@@ -110,12 +110,7 @@ TEST_F(WsSessionTest, RefusesAnOriginThatIsEmpty) {
 TEST_F(WsSessionTest, StopsReadingAtSixtyFourUnansweredMessagesAndGoesOnLater) {
     Client client = open_ws();
     bus.keeping = true;
-    std::string many;
-    for (int i = 0; i < 100; ++i) {
-        many += client_frame(R"({"action":"a"})");
-    }
-
-    client.send(many);
+    client.send(client_frames(100, R"({"action":"a"})"));
     client.now();
     EXPECT_EQ(bus.published.size(), 64U);
     bus.answer_all();
@@ -308,11 +303,7 @@ TEST_F(WsSessionTest, SaysGoingAwayOnceNothingIsOwedToTheSender) {
 TEST_F(WsSessionTest, HandlesWhatItHasReadBeforeItGoesAwayAndReadsNoMore) {
     Client client = open_ws();
     bus.keeping = true;
-    std::string many;
-    for (int i = 0; i < 200; ++i) {
-        many += client_frame(R"({"action":"a"})");
-    }
-    client.send(many);
+    client.send(client_frames(200, R"({"action":"a"})"));
     client.now();
 
     edge().drain(std::chrono::seconds(5), [] {});
@@ -335,11 +326,7 @@ TEST_F(WsSessionTest, HandlesWhatItHasReadBeforeItGoesAwayAndReadsNoMore) {
 TEST_F(WsSessionTest, HandlesWhatFilledTheTurnBeforeItGoesAway) {
     Client client = open_ws();
     bus.outcome = board::PublishOutcome::rejected;  // At once.
-    std::string many;
-    for (int i = 0; i < 1100; ++i) {
-        many += client_frame(R"({"action":"a"})");
-    }
-    client.send(many);
+    client.send(client_frames(1100, R"({"action":"a"})"));
     loop.turn(std::chrono::milliseconds(10));
     EXPECT_LT(bus.published.size(), 1100U);
 
@@ -347,11 +334,21 @@ TEST_F(WsSessionTest, HandlesWhatFilledTheTurnBeforeItGoesAway) {
     const std::string text = client.until("going away");
 
     EXPECT_EQ(bus.published.size(), 1100U);
-    std::size_t answers = 0;
-    for (auto at = text.find("event_bus_failure"); at != text.npos; at = text.find("event_bus_failure", at + 1)) {
-        ++answers;
+    EXPECT_EQ(count_of("event_bus_failure", text), 1100U);
+    EXPECT_THAT(text, testing::EndsWith(close_frame(1001, "the server is going away")));
+}
+
+TEST_F(WsSessionTest, WhatWaitsForASlowReaderComesBeforeGoingAway) {
+    Client client = open_ws();
+    for (int i = 0; i < 6; ++i) {
+        hub.on_activities({history.add("b1", std::string(60'000, 'x'))});
     }
-    EXPECT_EQ(answers, 1100U);
+    loop.turn(std::chrono::milliseconds(10));
+
+    edge().drain(std::chrono::seconds(5), [] {});
+    const std::string text = client.until("going away");
+
+    EXPECT_EQ(count_of(R"("board":"b1")", text), 6U);
     EXPECT_THAT(text, testing::EndsWith(close_frame(1001, "the server is going away")));
 }
 
