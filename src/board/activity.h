@@ -31,6 +31,10 @@ Result<ActivityView> placed_view(const CommitRequest& request, const Position& p
 /// Errors: invalid: no JSON object, or id, board, action are no strings.
 Result<ActivityView> parse_activity(std::string_view text);
 
+/// The longest event: what came from our own clients is shorter (an option bounds their messages), and readers of replies from Redis
+/// have a bound of 16 MiB, beyond which an app could never get past it.
+inline constexpr std::size_t kActivityBytesMax = std::size_t{12} << 20;
+
 /// 32 hex digits that tell two events with the same key apart: SHA-256, cut to 128 bits, of board, action, user,
 /// payload and message, each behind its length. Cost: about 0.5 us.
 std::string fingerprint(const Envelope& envelope);

@@ -25,7 +25,8 @@ struct Envelope {
     std::string idempotency_key;
 };
 
-/// Makes the envelope of a message. `fallback_correlation_id` (a new UUID) serves when the client gave none.
+/// Makes the envelope of a message. `fallback_correlation_id` (a new UUID) serves when the client gave none. Bound: the body has at most four
+/// times the bytes of the text that the message was read from (`message` twice, each U+2028 of it six bytes instead of three) and 2 KiB.
 Publication seal(const BoardMessage& message, std::string board_id, std::string event_id,
                  std::string fallback_correlation_id, WallTime now);
 

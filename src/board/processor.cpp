@@ -25,18 +25,22 @@ Verdict failure(const Delivery& delivery, const RetryPolicy& policy, double chan
     return verdict;
 }
 
+Verdict unreadable(const Delivery& delivery, const RetryPolicy& policy, std::string error) {
+    Verdict verdict;
+    verdict.kind = Verdict::Kind::dead_letter;
+    verdict.attempts = policy.retries(delivery.retry_count) + 1;
+    verdict.reason = "invalid_payload";
+    verdict.error = std::move(error);
+    verdict.event_id = delivery.message_id;  // The best name that there is for a body that says nothing.
+    return verdict;
+}
+
 }  // namespace
 
 std::variant<CommitRequest, Verdict> prepare(const Delivery& delivery, const RetryPolicy& policy, double chance) {
     auto envelope = decode_envelope(delivery.body);
     if (!envelope) {
-        Verdict verdict;
-        verdict.kind = Verdict::Kind::dead_letter;
-        verdict.attempts = policy.retries(delivery.retry_count) + 1;
-        verdict.reason = "invalid_payload";
-        verdict.error = envelope.error().detail;
-        verdict.event_id = delivery.message_id;  // The best name that there is for a body that says nothing.
-        return verdict;
+        return unreadable(delivery, policy, envelope.error().detail);
     }
     fault::point("worker.handling", envelope->message.action);
     if (fault::fails("processor.message", envelope->message.action)) {
@@ -45,6 +49,14 @@ std::variant<CommitRequest, Verdict> prepare(const Delivery& delivery, const Ret
     CommitRequest request{.fingerprint = fingerprint(*envelope),
                           .activity = encode_activity(*envelope),
                           .published_at = parse_iso_8601(envelope->timestamp).value_or(WallTime{})};
+    if (request.activity.size() > kActivityBytesMax) {
+        Verdict verdict = unreadable(delivery, policy,
+                                     "the event has " + std::to_string(request.activity.size()) + " bytes, " +
+                                         std::to_string(kActivityBytesMax) + " are allowed");
+        verdict.event_id = envelope->event_id;
+        verdict.board_id = envelope->board_id;
+        return verdict;
+    }
     request.idempotency_key = std::move(envelope->idempotency_key);
     request.event_id = std::move(envelope->event_id);
     request.board_id = std::move(envelope->board_id);

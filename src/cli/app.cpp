@@ -63,8 +63,7 @@ class App {
                     pages_,    share_limits(config),
                     occupancy_} {
         hub_.set_history(bus_->history());
-        const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-        const std::size_t loops = config.threads == 0 ? cores : config.threads;
+        const std::size_t loops = config.threads == 0 ? usable_cores() : config.threads;
         edges_.push_back(std::make_unique<web::Edge>(bus_loop_, options_, services_));
         for (std::size_t i = 1; i < loops; ++i) {
             other_loops_.push_back(std::make_unique<Loop>());

@@ -73,7 +73,7 @@ struct Config {
     /// its shutdown grace, too.
     web::Options web;
     EventTransport event_transport = EventTransport::rabbitmq;
-    std::size_t threads = 0;  ///< Web loops; 0: one per core.
+    std::size_t threads = 0;  ///< Web loops; 0: one per core that the process may use.
     RabbitMqConfig rabbitmq;
     PublishConfig publish;
     RedisConfig redis;

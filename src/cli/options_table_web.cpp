@@ -24,10 +24,10 @@ std::vector<Option> reader_options() {
     return {
         {"Readers", "WEBSOCKET_MAX_CONNECTIONS", integer(at(&Config::web, &Options::max_connections), 1, 10'000'000),
          "100000", "WebSockets at once; the limit of open files may be lower and counts then.", kApp},
-        // RabbitMQ 4 takes 16 MiB a message; the envelope around it needs its part.
+        // An envelope can be four times as long (board/envelope.h), and RabbitMQ 4 takes 16 MiB a message.
         {"Readers",
          "WEBSOCKET_MAX_MESSAGE_BYTES",
-         integer(at(&Config::web, &Options::max_message_bytes), 1, 15 << 20),
+         integer(at(&Config::web, &Options::max_message_bytes), 1, 3 << 20),
          "1048576",
          "Longest message from a client.",
          kApp,

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/process.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "telemetry/log.h"
@@ -49,6 +52,14 @@ std::size_t raise_file_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
     ::getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur;
+}
+
+std::size_t usable_cores() {
+    cpu_set_t cores;
+    if (::sched_getaffinity(0, sizeof cores, &cores) != 0) {
+        return std::max(1U, std::thread::hardware_concurrency());  // More than 1,024 cores do not fit into the set.
+    }
+    return static_cast<std::size_t>(CPU_COUNT(&cores));
 }
 
 void begin_log(const LoadedConfig& loaded) {

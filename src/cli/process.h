@@ -30,6 +30,10 @@ class StopSignals final : private Watcher {
 /// Raises the soft limit of open files to the hard one and tells it.
 std::size_t raise_file_limit();
 
+/// Cores that this process may run on, at least 1: those of its affinity mask, which a container with a set of cores has too, and which
+/// std::thread::hardware_concurrency() does not look at. Spec: sched_getaffinity(2).
+std::size_t usable_cores();
+
 /// Log level and format as configured; the first lines are what the configuration has to say.
 void begin_log(const LoadedConfig& loaded);
 

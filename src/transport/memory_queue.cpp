@@ -33,7 +33,7 @@ void MemoryQueue::publish(board::Publication publication, board::PublishDone don
                              .retry_count = 0,
                              .redelivered = false,
                              .trace = parse_traceparent(publication.traceparent)};
-    if (bytes_ + cost_of(delivery) > options_.bytes_max) {
+    if (bytes_ > 0 && bytes_ + cost_of(delivery) > options_.bytes_max) {
         metrics_.published(telemetry::PublishStatus::rejected, {});
         done({board::PublishOutcome::rejected, "overloaded"});
         return;

@@ -22,7 +22,8 @@ namespace boardbus::transport {
 
 struct MemoryQueueOptions {
     std::size_t bytes_max =
-        16 << 20;  ///< Bodies waiting or unsettled, retries included; beyond it publishing is "overloaded".
+        16
+        << 20;  ///< Bodies waiting or unsettled, retries included; beyond it publishing is "overloaded", except one alone.
     std::size_t prefetch = 256;
     std::size_t dead_letters_max = 1000;  ///< The oldest is forgotten first; each had its ERROR line.
 };

@@ -100,7 +100,7 @@ void RabbitPublisher::publish(board::Publication publication, board::PublishDone
         answer(done, now, PublishOutcome::rejected, stopping_ ? "stopping" : "not connected");
         return;
     }
-    if (waiting_bytes_ + publication.body.size() > queue_bytes_max_) {
+    if (!waiting_.empty() && waiting_bytes_ + publication.body.size() > queue_bytes_max_) {
         answer(done, now, PublishOutcome::rejected, "overloaded");
         return;
     }

@@ -98,7 +98,7 @@ class RabbitPublisher final : public board::Publisher, private AmqpConnectionOwn
     std::vector<std::unique_ptr<RabbitTopology>> lanes_;
     ConfirmChannel channel_;
     bool open_ = false;
-    std::deque<Waiting> waiting_;  // Bound: queue_bytes_max_.
+    std::deque<Waiting> waiting_;  // Bound: queue_bytes_max_, or a single one.
     std::size_t waiting_bytes_ = 0;
     std::map<std::uint64_t, Sent>
         sent_;  // Bound: window_. Answered `unknown` ones are gone; their place in the window is not.

@@ -152,6 +152,18 @@ TEST(Envelope, LimitsTheBoardIdToItsBytes) {
     EXPECT_EQ(problem_of(python_envelope("team board", "")), "board_id has 0 bytes, 1 to 256 are allowed");
 }
 
+TEST(Envelope, IsAtMostFourTimesAsLongAsItsMessage) {
+    std::string text = R"({"action":"a","message":")";
+    for (int i = 0; i < 10'000; ++i) {
+        text += "\xE2\x80\xA8";
+    }
+    text += "\"}";
+    const std::size_t bytes = sealed(text).body.size();
+
+    EXPECT_GT(bytes, 4 * 10'000 * 3);
+    EXPECT_LE(bytes, 4 * text.size() + 2048);
+}
+
 TEST(Envelope, HoldsTheDeepestMessageThatIsAccepted) {
     std::string payload;
     for (int i = 0; i < 127; ++i) {

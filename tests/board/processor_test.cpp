@@ -54,6 +54,19 @@ TEST(Prepare, SendsAnUnreadableBodyToTheDeadLettersAtOnce) {
     EXPECT_EQ(verdict->board_id, "");
 }
 
+TEST(Prepare, SendsAnEventThatNoReaderCouldReadToTheDeadLettersAtOnce) {
+    const std::string text(kActivityBytesMax, 'x');
+    const auto decision = prepare(delivery_of(R"({"action":"a","message":")" + text + "\"}"), {}, kNoJitter);
+
+    const auto* verdict = std::get_if<Verdict>(&decision);
+    ASSERT_NE(verdict, nullptr);
+    EXPECT_EQ(verdict->kind, Kind::dead_letter);
+    EXPECT_EQ(verdict->reason, "invalid_payload");
+    EXPECT_TRUE(verdict->error.ends_with(" bytes, 12582912 are allowed")) << verdict->error;
+    EXPECT_EQ(verdict->event_id, "e-1");
+    EXPECT_EQ(verdict->board_id, "b1");
+}
+
 TEST(Prepare, RetriesAMessageThatIsMadeToFail) {
     const auto decision = prepare(delivery_of(R"({"action":"poison"})"), RetryPolicy{}, kNoJitter);
 

@@ -25,9 +25,10 @@ def wait_quiet(lab, accepted_keys, seconds: float) -> bool:
 
 
 def queue_names(lab) -> list:
-    names = lab.names
-    levels = [names.retry_queue] + [f"{names.retry_queue}.{n}" for n in range(2, int(lab.settings["RABBITMQ_MAX_RETRIES"]) + 1)]
-    return [names.queue] + levels + lab.more_queues
+    lanes = [""] + [f".lane.{n}" for n in range(2, int(lab.settings.get("LANES", 1)) + 1)]
+    levels = [""] + [f".{n}" for n in range(2, int(lab.settings["RABBITMQ_MAX_RETRIES"]) + 1)]
+    return ([f"{lab.names.queue}{lane}" for lane in lanes] + [f"{lab.names.retry_queue}{lane}{level}" for lane in lanes for level in levels]
+            + lab.more_queues)
 
 
 def ready_depths(lab) -> dict:

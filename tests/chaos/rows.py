@@ -245,6 +245,9 @@ def matrix() -> list:
         Plan("clock", what="wall clock of app and worker +1 h, then -1 h, then true", before=_clock_before,
              extra=_clock_jump(("+3600", "-3600", "+0")),
              needs={"faketime"}),
+        Plan("lanes", what="twenty lanes of two workers: one killed (-9), then an app, then all connections closed", boards=24,
+             steps=[(0, "worker.kill", 3), (2, "app.kill", 1), (2, "rabbit.close-connections", 1)], settings={"LANES": "20"}, lead=4,
+             expect_of=sometimes_failing, environment=DOOMED, expects={"retries", "late_retries"}, fresh_seconds=40, drain_seconds=90, **two),
         Plan("rolling-restart", what="SIGTERM to each worker and app in turn", steps=[(0, "rolling-restart", 0)], **two),
         Plan("drain-10000", what="SIGTERM to an app with 10,000 readers, under load", steps=[(0, "app.leave", 0)], apps=2, crowd=10_000,
              settings={"RECONNECT_INITIAL_DELAY_SECONDS": "1.5", "RECONNECT_MAX_DELAY_SECONDS": "10", "WEBSOCKET_MAX_CONNECTIONS": "15000"},
@@ -260,6 +263,10 @@ def matrix() -> list:
         Plan("history-trimmed-app", what="an app away from Redis for longer than a history of 50 events per board, and its readers stay",
              links={"app-redis"}, steps=[(0, "link.app-redis.reset", 6)], busy=18,
              settings={"HISTORY_SIZE": "200", "HISTORY_BOARD_SIZE": "50"},
+             needs={"history"}, expects={"gaps", "pruning"}, shows={"gap"}, fresh_seconds=25),
+        Plan("history-forgets-boards", what="an app away from Redis for longer than the history remembers that a quiet board had an event",
+             links={"app-redis"}, steps=[(0, "link.app-redis.reset", 6)], boards=12, busy=60, lead=4, tail=6,
+             settings={"HISTORY_SIZE": "20", "HISTORY_BOARD_SIZE": "10"},
              needs={"history"}, expects={"gaps", "pruning"}, shows={"gap"}, fresh_seconds=25),
     ]
 

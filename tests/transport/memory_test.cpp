@@ -172,6 +172,13 @@ TEST_F(MemoryQueueTest, RefusesWhatGoesBeyondItsBytes) {
     EXPECT_EQ(publish(queue, std::string(500, 'x')), PublishOutcome::accepted);
 }
 
+TEST_F(MemoryQueueTest, TakesOneThatIsLongerThanItsBytesWhenItIsAlone) {
+    MemoryQueue queue(loop, metrics, {.bytes_max = 1000});
+
+    EXPECT_EQ(publish(queue, std::string(2000, 'x')), PublishOutcome::accepted);
+    EXPECT_EQ(publish(queue, "x"), PublishOutcome::rejected);
+}
+
 TEST_F(MemoryQueueTest, BringsARetryBackAfterItsDelayAndNotBefore) {
     MemoryQueue queue(loop, metrics, {});
     queue.start(taker);

@@ -159,6 +159,19 @@ TEST_F(LiveRabbitPublisher, RejectsBeyondItsQueueBytes) {
     EXPECT_TRUE(until([&] { return results.size() == 3; }));
 }
 
+TEST_F(LiveRabbitPublisher, TakesOneThatIsLongerThanItsQueueWhenNothingElseWaits) {
+    auto small = options();
+    small.queue_bytes = 100;
+    RabbitPublisher publisher(loop, metrics, small, [](bool) {});
+    publisher.start();
+    ASSERT_TRUE(until([&] { return publisher.is_open(); }));
+
+    publish(publisher, "e-1", std::string(500, 'x'));
+
+    ASSERT_TRUE(until([&] { return results.size() == 1; }));
+    EXPECT_EQ(results[0].outcome, PublishOutcome::accepted) << results[0].reason;
+}
+
 TEST_F(LiveRabbitPublisher, RejectsWhatNoQueueWantsAndDeclaresTheQueueAgain) {
     RabbitPublisher publisher(loop, metrics, options(), [](bool) {});
     publisher.start();
