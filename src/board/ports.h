@@ -144,9 +144,12 @@ class ActivityBus {
     /// that was lost, counts nothing more: a worker that is alive has not died of it. The count lives an hour.
     virtual void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) = 0;
 
-    /// Forgets that count: the worker got through this message alive. While the bus is away this worker's own part of it is kept in
-    /// mind, and goes when the bus is back.
+    /// Forgets that count: a worker got through this message alive, or it has been buried.
     virtual void forget_attempts(const std::string& id) = 0;
+
+    /// Forgets this worker's part of that count: the message goes back to its queue, and this worker has not died of it. For both: while
+    /// the bus is away this part is kept in mind, and goes when the bus is back.
+    virtual void take_back_attempt(const std::string& id) = 0;
 
   protected:
     ~ActivityBus() = default;

@@ -101,8 +101,7 @@ void WorkerLanes::on_members(const std::vector<std::string>& members) {
         const std::string& owner = board::owner_of(number, members_);
         if (owner != id_ && lane.consumer.has_been_active() && lane.turn.give(owner, loop_.now(), random_unit())) {
             telemetry::log(Level::info, "lane_given_up", {{"lane", static_cast<std::int64_t>(number + 1)}});
-            lane.source.release();
-            lane.source.start(lane.pump);
+            lane.pump.give_back();
             return;
         }
     }

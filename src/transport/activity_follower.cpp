@@ -86,8 +86,8 @@ void ActivityFollower::forget_waiting() {
 
 Ask ActivityFollower::on_tail(const HistoryTail& tail) {
     epoch_ = tail.epoch;
-    pos_ = tail.pos;
-    if (!tail.event_id.empty()) {
+    pos_ = epoch_.empty() ? 0 : tail.pos;  // A log without an epoch is one that the next commit throws away.
+    if (pos_ > 0 && !tail.event_id.empty()) {
         shown_.add(tail.pos, tail.event_id);
     }
     sink_.on_begin(epoch_, pos_);

@@ -107,7 +107,9 @@ void DeliveryPump::on_deliveries(std::vector<board::Delivery> deliveries) {
 }
 
 void DeliveryPump::on_copied(std::uint64_t tag) {
-    if (burying_ == tag) {
+    if (burying_ && burying_->tag == tag) {
+        // Whoever replays it has mended what it died of: it begins without a count.
+        bus_.forget_attempts(burying_->id);
         burying_.reset();
         pump();
     }
@@ -116,13 +118,20 @@ void DeliveryPump::on_copied(std::uint64_t tag) {
 void DeliveryPump::on_source_reset() {
     if (head_counted_ && !under_way_) {
         // It goes back to its queue, but nobody has died of it.
-        bus_.forget_attempts(attempt_id(in_hand_.front()));
+        bus_.take_back_attempt(attempt_id(in_hand_.front()));
     }
     in_hand_.clear();
     head_counted_ = false;
     burying_.reset();
     ++epoch_;
     show_in_hand();
+}
+
+void DeliveryPump::give_back() {
+    source_.release();
+    // Now, though the source may take its time: what was committed or copied meanwhile could not be acked any more.
+    on_source_reset();
+    source_.start(*this);
 }
 
 void DeliveryPump::pump() {
@@ -174,13 +183,13 @@ void DeliveryPump::count_suspect() {
         under_way_ = false;
         if (epoch != epoch_ || stopping_) {
             // The head that was counted goes back to its queue, and nobody has died of it.
-            bus_.forget_attempts(id);
+            bus_.take_back_attempt(id);
         } else if (!attempts && options_.on_outage == OnOutage::pause && attempts.error().code != Errc::refused) {
             hold(attempts.error().detail);
         } else if (attempts && *attempts >= options_.crashes_max) {
             const board::Delivery delivery = std::move(in_hand_.front());
             in_hand_.pop_front();
-            burying_ = delivery.tag;
+            burying_ = {.tag = delivery.tag, .id = id};
             settle(delivery, {.kind = board::Verdict::Kind::dead_letter,
                               .attempts = static_cast<int>(*attempts) + 1,
                               .reason = "crash_loop",
@@ -230,7 +239,7 @@ void DeliveryPump::commit_front(std::size_t count) {
         if (epoch == epoch_) {
             on_committed(std::move(pending), results, begun);
         } else if (is_suspect(pending.front().delivery)) {
-            bus_.forget_attempts(attempt_id(pending.front().delivery));
+            bus_.take_back_attempt(attempt_id(pending.front().delivery));
         }
         step_done();
     });

@@ -59,6 +59,9 @@ class DeliveryPump final : public board::DeliverySink {
     /// Begins nothing new; calls `done` when no commit is under way. What is in hand stays unsettled, so it returns to its queue.
     void stop(Task done);
 
+    /// Gives what is in hand back to the queue and waits there again, behind whoever else waits.
+    void give_back();
+
     /// True while deliveries wait for the bus.
     bool holding() const { return held_since_ != Instant{}; }
 
@@ -71,6 +74,12 @@ class DeliveryPump final : public board::DeliverySink {
     struct Pending {
         board::Delivery delivery;
         board::CommitRequest request;  ///< What names it; the bus has the rest.
+    };
+
+    /// What killed its workers, until its dead letter is safe and it is let go.
+    struct Burial {
+        std::uint64_t tag;
+        std::string id;  ///< In the count of attempts.
     };
 
     void probe();
@@ -102,8 +111,7 @@ class DeliveryPump final : public board::DeliverySink {
     bool head_counted_ = false;            // The suspect at the head has been counted and may be handled.
     std::uint64_t epoch_ = 0;              // Grows when the source resets: answers for older deliveries are void.
     Instant held_since_{};                 // Zero: not holding.
-    // The tag of what killed its workers, until its dead letter is safe and it is let go.
-    std::optional<std::uint64_t> burying_;
+    std::optional<Burial> burying_;
     Backoff backoff_;
     Timer again_;
     bool stopping_ = false;

@@ -55,6 +55,11 @@ board::CommitResult::Status MemoryBus::claim(const board::CommitRequest& request
             remember(std::move(own), request.fingerprint);
             return Status::conflict;
         }
+        if (known->fingerprint != request.fingerprint) {
+            known->fingerprint = request.fingerprint;  // A client had chosen such a key itself, for something else.
+            known->expires = loop_.now() + options_.idempotency_ttl;
+            return Status::conflict;
+        }
     }
     known->expires = loop_.now() + options_.idempotency_ttl;
     return Status::duplicate;
@@ -97,5 +102,7 @@ void MemoryBus::count_attempt(const std::string&, std::move_only_function<void(R
 }
 
 void MemoryBus::forget_attempts(const std::string&) {}
+
+void MemoryBus::take_back_attempt(const std::string&) {}
 
 }  // namespace boardbus::transport

@@ -41,6 +41,7 @@ class MemoryBus final : public board::ActivityBus {
     void probe(std::move_only_function<void(Result<void>)> done) override;
     void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override;
     void forget_attempts(const std::string& id) override;
+    void take_back_attempt(const std::string& id) override;
 
   private:
     /// A key that was seen.

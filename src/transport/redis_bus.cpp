@@ -15,8 +15,9 @@ namespace {
 using board::CommitResult;
 using Status = CommitResult::Status;
 
-// A set of the workers that have begun the message. Older versions had a plain number there: it is dropped.
-constexpr std::string_view kAttemptScript = R"lua(#!lua
+// A set of the workers that have begun the message. Older versions had a plain number there: it is dropped. Taken by a full Redis, too:
+// only the commit that waits behind it can make room.
+constexpr std::string_view kAttemptScript = R"lua(#!lua flags=allow-oom
 if redis.call('TYPE', KEYS[1]).ok == 'string' then redis.call('DEL', KEYS[1]) end
 redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('EXPIRE', KEYS[1], 3600)
@@ -26,6 +27,10 @@ constexpr std::size_t kForgetMax = 1024;
 
 bool is_noscript(const redisReply& reply) {
     return is_error(reply) && text_of(reply).starts_with("NOSCRIPT");
+}
+
+bool is_full(std::string_view detail) {
+    return detail.starts_with("OOM");
 }
 
 }  // namespace
@@ -44,7 +49,7 @@ void RedisBus::on_redis_up() {
     script_.add_load(commands);
     connection_.send(commands, [](auto) {});
     for (const std::string& id : std::exchange(to_forget_, {})) {
-        forget_own_attempt(id);
+        take_back_attempt(id);
     }
     on_state_({});
 }
@@ -106,7 +111,7 @@ void RedisBus::on_batch_replies(Batch batch, Attempt attempt, std::vector<RedisR
         // Redis before 7 does not take the script, and says why to SCRIPT LOAD.
         return refuse(std::move(batch), "SCRIPT LOAD: " + std::string(text_of(*replies.front())), Status::unavailable);
     }
-    room_made_ = false;
+    room_told_ = false;
     if (acknowledged && *acknowledged < options_.wait_replicas) {
         // It happened, but a failover could still undo it. The next try finds duplicates and waits for the replicas again. A master that
         // all replicas have left may be one no longer.
@@ -135,30 +140,30 @@ void RedisBus::on_refused(Batch batch, Attempt attempt, const std::vector<RedisR
         }
     }
     CommitResult refused = to_commit_result(*cause);
-    if (refused.detail.starts_with("OOM") && !attempt.made_room && connection_.is_up()) {
-        attempt.made_room = true;
-        return make_room(std::move(batch), attempt, std::move(refused));
+    if (!is_full(refused.detail) || attempt.room == Room::made || !connection_.is_up()) {
+        return refuse(std::move(batch), refused.detail, refused.status);
     }
-    refuse(std::move(batch), refused.detail, refused.status);
+    attempt.room = Room::made;
+    const std::string why = refused.detail;
+    make_room(why, [this, attempt, batch = std::move(batch), refused = std::move(refused)](bool freed) mutable {
+        freed ? send(std::move(batch), attempt) : refuse(std::move(batch), refused.detail, refused.status);
+    });
 }
 
 /// Redis is full, perhaps of our own history. Were the history never to give way, nothing could ever be committed again.
-void RedisBus::make_room(Batch batch, Attempt attempt, CommitResult refused) {
+void RedisBus::make_room(const std::string& why, std::move_only_function<void(bool freed)> done) {
     RedisCommands commands;
     script_.add_make_room(commands);
-    connection_.send(commands, [this, attempt, batch = std::move(batch),
-                                refused = std::move(refused)](Result<std::vector<RedisReply>> replies) mutable {
+    connection_.send(commands, [this, why,
+                                done = std::move(done)](const Result<std::vector<RedisReply>>& replies) mutable {
         const bool freed = replies && replies->front()->type == REDIS_REPLY_INTEGER && replies->front()->integer > 0;
-        if (!freed) {
-            return refuse(std::move(batch), refused.detail, refused.status);
-        }
-        if (!std::exchange(room_made_, true)) {
+        if (freed && !std::exchange(room_told_, true)) {
             telemetry::log(telemetry::Level::warn, "history_trimmed",
-                           {{"reason", refused.detail},
+                           {{"reason", why},
                             {"events", static_cast<std::int64_t>(replies->front()->integer)},
                             {"result", "the oldest part of the history goes, an eighth per attempt"}});
         }
-        send(std::move(batch), attempt);
+        done(freed);
     });
 }
 
@@ -167,9 +172,14 @@ void RedisBus::refuse(Batch batch, const std::string& detail, Status status) {
 }
 
 void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
+    probe(Room::as_it_is, std::move(done));
+}
+
+/// Makes room as a commit would: who begins with a probe, or comes back with one, would never get to a commit.
+void RedisBus::probe(Room room, std::move_only_function<void(Result<void>)> done) {
     RedisCommands commands;
     script_.add_probe(commands);
-    connection_.send(commands, [done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
+    connection_.send(commands, [this, room, done = std::move(done)](Result<std::vector<RedisReply>> replies) mutable {
         if (!replies) {
             return done(std::unexpected(replies.error()));
         }
@@ -177,7 +187,14 @@ void RedisBus::probe(std::move_only_function<void(Result<void>)> done) {
         if (!is_error(reply)) {
             return done({});
         }
-        done(std::unexpected(redis_error(text_of(reply))));
+        Error refused = redis_error(text_of(reply));
+        if (!is_full(refused.detail) || room == Room::made || !connection_.is_up()) {
+            return done(std::unexpected(std::move(refused)));
+        }
+        const std::string why = refused.detail;
+        make_room(why, [this, refused = std::move(refused), done = std::move(done)](bool freed) mutable {
+            freed ? probe(Room::made, std::move(done)) : done(std::unexpected(std::move(refused)));
+        });
     });
 }
 
@@ -212,7 +229,7 @@ void RedisBus::forget_attempts(const std::string& id) {
 }
 
 /// Not the whole count: meanwhile others may have died of it.
-void RedisBus::forget_own_attempt(const std::string& id) {
+void RedisBus::take_back_attempt(const std::string& id) {
     connection_.send(RedisCommands().add({"SREM", attempts_key(id), worker_}), [this, id](const auto& replies) {
         if (!replies || is_error(*replies->front())) {
             forget_later(id);

@@ -49,6 +49,7 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     void probe(std::move_only_function<void(Result<void>)> done) override;
     void count_attempt(const std::string& id, std::move_only_function<void(Result<std::int64_t>)> done) override;
     void forget_attempts(const std::string& id) override;
+    void take_back_attempt(const std::string& id) override;
 
     bool is_up() const { return connection_.is_up(); }
     std::uint64_t reconnects() const { return connection_.reconnects(); }
@@ -58,10 +59,11 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
         std::vector<board::CommitRequest> requests;
         CommitDone done;
     };
+    enum class Room { as_it_is, made };
     /// What has already been done for a batch.
     struct Attempt {
         bool load_first = false;
-        bool made_room = false;
+        Room room = Room::as_it_is;
     };
 
     void on_redis_up() override;
@@ -70,10 +72,10 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     void send(Batch batch, Attempt attempt);
     void on_batch_replies(Batch batch, Attempt attempt, std::vector<RedisReply> replies);
     void on_refused(Batch batch, Attempt attempt, const std::vector<RedisReply>& replies);
-    void make_room(Batch batch, Attempt attempt, board::CommitResult refused);
+    void probe(Room room, std::move_only_function<void(Result<void>)> done);
+    void make_room(const std::string& why, std::move_only_function<void(bool freed)> done);
     void refuse(Batch batch, const std::string& detail, board::CommitResult::Status status);
     std::string attempts_key(const std::string& id) const;
-    void forget_own_attempt(const std::string& id);
     void forget_later(const std::string& id);
 
     const RedisBusOptions options_;
@@ -81,7 +83,7 @@ class RedisBus final : public board::ActivityBus, private RedisOwner {
     const std::string worker_;  ///< Its name in the counts of attempts; another in every process.
     OnState on_state_;
     RedisConnection connection_;
-    bool room_made_ = false;  // Since the last commit that succeeded: the log has been told.
+    bool room_told_ = false;  // Since the last commit that succeeded: the log has been told that room was made.
     // Attempts that are, or may be, in Redis and killed nobody; for when it is back. Beyond kForgetMax they live their hour.
     std::set<std::string> to_forget_;
 };

@@ -33,6 +33,10 @@ if mark then
   if owner and owner ~= ARGV[1] then
     key, outcome = KEYS[2], 3
     mark = call('GET', key)
+    -- A client may have chosen such a key itself, for something else. To overwrite its mark beats to lose this event.
+    if mark and string.match(mark, '^(%x+) .+$') ~= ARGV[1] then
+      mark = nil
+    end
   end
   if mark then
     if owner then
@@ -51,7 +55,7 @@ local epoch, pos, kept, seq = state[1], tonumber(state[2]) or 0, tonumber(state[
 local n, s, event, added
 for attempt = 1, 3 do
   if not epoch then
-    call('ZUNIONSTORE', PREFIX .. 'stale', 2, PREFIX .. 'stale', KEYS[5])
+    redis.pcall('ZUNIONSTORE', PREFIX .. 'stale', 2, PREFIX .. 'stale', KEYS[5])
     call('UNLINK', KEYS[3], KEYS[4], KEYS[5])
     call('HSET', KEYS[3], 'epoch', ARGV[7])
     epoch, pos, kept, seq = ARGV[7], 0, 0, nil
@@ -94,11 +98,18 @@ if type(redis.pcall('XADD', KEYS[6], '0-' .. s, 'time', ARGV[6], 'pos', n, 'even
   call('XADD', KEYS[6], '0-' .. s, 'time', ARGV[6], 'pos', n, 'event', event)
 end
 kept = kept + 1
-if not seq or s % BOARD_STEP == 0 then
-  call('ZADD', KEYS[5], n, board)
+local trims = n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE
+if not seq or trims then
+  local there = call('TYPE', KEYS[5]).ok == 'zset'
+  if not there then
+    call('UNLINK', KEYS[5])
+  end
+  if not there or not seq or s % BOARD_STEP == 0 then
+    call('ZADD', KEYS[5], n, board)
+  end
 end
 
-if n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE then
+if trims then
   local cutoff = ARGV[6] - AGE
   local function is_old(entry)
     return (tonumber(entry[2][2]) or cutoff) < cutoff
@@ -116,10 +127,14 @@ if n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE then
     end
     return call('XTRIM', stream, 'MINID', '0-' .. string.format('%.0f', tonumber(string.match(last[1], '%d+$')) + 1))
   end
-  -- The board that has been idle longest and its newest entry. Nothing when its place was wrong and has been corrected.
+  -- The board that has been idle longest and its newest entry. Nothing when a place was wrong or missing and has been corrected.
   local function idlest()
     local first = call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
-    local newest = call('XREVRANGE', PREFIX .. 'board:' .. first[1], '+', '-', 'COUNT', 1)[1]
+    if not first[1] then
+      call('ZADD', KEYS[5], n, board)
+      return nil
+    end
+    local newest = redis.pcall('XREVRANGE', PREFIX .. 'board:' .. first[1], '+', '-', 'COUNT', 1)[1]
     local newest_pos = newest and tonumber(newest[2][4])
     if newest_pos and newest_pos > tonumber(first[2]) then
       call('ZADD', KEYS[5], newest[2][4], first[1])
@@ -149,7 +164,10 @@ if n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE then
       end
       evict(idle, newest)
     end
-    local lost = call('ZPOPMIN', PREFIX .. 'stale', 16)
+    local lost = redis.pcall('ZPOPMIN', PREFIX .. 'stale', 16)
+    if lost.err then
+      call('UNLINK', PREFIX .. 'stale')
+    end
     for i = 1, #lost, 2 do
       if lost[i] ~= board and call('HEXISTS', KEYS[3], 'seq:' .. lost[i]) == 0 then
         call('UNLINK', PREFIX .. 'board:' .. lost[i])
@@ -188,7 +206,7 @@ constexpr std::string_view kProbeScript = R"lua(#!lua
 for _, command in ipairs({
   {'GET', KEYS[1]}, {'EXPIRE', KEYS[1], '1'}, {'DEL', KEYS[1]}, {'TYPE', KEYS[1]}, {'SADD', KEYS[1], 'm'}, {'SCARD', KEYS[1]},
   {'SREM', KEYS[1], 'm'}, {'HMGET', KEYS[2], 'f'}, {'HSET', KEYS[2], 'f', 'v'}, {'HDEL', KEYS[2], 'f'},
-  {'HEXISTS', KEYS[2], 'f'}, {'XADD', KEYS[3], '*', 'f', 'v'}, {'XINFO', 'STREAM', KEYS[3]}, {'XTRIM', KEYS[3], 'MAXLEN', '1'},
+  {'TYPE', KEYS[4]}, {'HEXISTS', KEYS[2], 'f'}, {'XADD', KEYS[3], '*', 'f', 'v'}, {'XINFO', 'STREAM', KEYS[3]}, {'XTRIM', KEYS[3], 'MAXLEN', '1'},
   {'XRANGE', KEYS[3], '-', '+'}, {'ZADD', KEYS[4], '1', 'm'}, {'ZRANGE', KEYS[4], '0', '0'}, {'ZREM', KEYS[4], 'm'},
   {'ZPOPMIN', KEYS[4], '1'}, {'ZUNIONSTORE', KEYS[4], '1', KEYS[4]}, {'XADD', KEYS[5], '*', 'f', 'v'},
   {'XREVRANGE', KEYS[5], '+', '-'}, {'XLEN', KEYS[5]}, {'UNLINK', KEYS[5]}, {'PUBLISH', ARGV[2], ''}}) do

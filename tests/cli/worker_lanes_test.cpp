@@ -59,6 +59,7 @@ class NoBus final : public board::ActivityBus {
     void count_attempt(const std::string& /*id*/,
                        std::move_only_function<void(Result<std::int64_t>)> /*done*/) override {}
     void forget_attempts(const std::string& /*id*/) override {}
+    void take_back_attempt(const std::string& /*id*/) override {}
 };
 
 /// Whether a worker of two lanes enters a roster, for which it needs Redis.

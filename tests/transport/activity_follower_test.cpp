@@ -85,6 +85,14 @@ TEST_F(ActivityFollowerTest, BeginsWithTheFirstEventOfAnEmptyHistory) {
     EXPECT_THAT(shown.ids, ElementsAre("1", "2"));
 }
 
+TEST_F(ActivityFollowerTest, TakesALogWithoutAnEpochForNone) {
+    follower.on_subscribed();
+    follower.on_tail({.epoch = "", .pos = 5, .event_id = "5"});
+
+    EXPECT_EQ(follower.on_messages(events(1, 2, "f")), Ask::nothing);
+    EXPECT_THAT(shown.ids, ElementsAre("1", "2"));
+}
+
 TEST_F(ActivityFollowerTest, ShowsWhatContinuesAndDropsWhatItHasShown) {
     go_live(3);
 

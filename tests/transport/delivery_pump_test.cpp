@@ -50,6 +50,8 @@ struct FakeBus final : board::ActivityBus {
         begun.erase(id);
     }
 
+    void take_back_attempt(const std::string& id) override { attempts[id] -= std::exchange(begun[id], false) ? 1 : 0; }
+
     void answer(CommitDone done, std::vector<CommitResult> results) {
         if (late) {
             waiting.push_back(
@@ -282,6 +284,7 @@ TEST_F(PumpTest, BuriesWhatKilledThreeWorkersWithoutReadingIt) {
     EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b2", "b3")));
     EXPECT_EQ(source.settled[0].second.reason, "crash_loop");
     EXPECT_EQ(source.settled[0].second.event_id, "event-1");
+    EXPECT_THAT(bus.attempts, IsEmpty()) << "when it is replayed it begins anew";
 }
 
 TEST_F(PumpTest, BeginsTheNextSuspectOnlyWhenTheDeadLetterOfTheLastOneIsSafe) {
@@ -316,26 +319,27 @@ TEST_F(PumpTest, DoesNotWaitForADeadLetterWhoseOriginalWentBack) {
     EXPECT_THAT(bus.batches, ElementsAre(ElementsAre("b2")));
 }
 
-TEST_F(PumpTest, ForgetsTheCountOfASuspectThatGoesBackToItsQueueWithoutACrash) {
+TEST_F(PumpTest, TakesItsCountOfASuspectBackThatGoesToItsQueueWithoutACrash) {
     start();
+    bus.attempts["event-1"] = 1;  // Another worker has died of it.
     auto suspect = delivery(1, "b1");
     suspect.redelivered = true;
 
     bus.late = true;
     pump.on_deliveries({suspect});
-    EXPECT_EQ(bus.attempts["event-1"], 1);
+    EXPECT_EQ(bus.attempts["event-1"], 2);
     pump.on_source_reset();
     bus.waiting[0]();  // The connection was lost under the commit.
-    EXPECT_THAT(bus.attempts, IsEmpty());
+    EXPECT_EQ(bus.attempts["event-1"], 1);
 
     bus.late = false;
     bus.answers["b1"] = CommitResult::Status::unavailable;
     pump.on_deliveries({suspect});
     ASSERT_TRUE(pump.holding());
-    EXPECT_EQ(bus.attempts["event-1"], 1);
+    EXPECT_EQ(bus.attempts["event-1"], 2);
     pump.on_source_reset();  // It was lost in a hold.
 
-    EXPECT_THAT(bus.attempts, IsEmpty());
+    EXPECT_EQ(bus.attempts["event-1"], 1);
 }
 
 TEST_F(PumpTest, HandlesASuspectWhoseCounterIsBroken) {
@@ -390,6 +394,22 @@ TEST_F(PumpTest, IgnoresTheAnswerForDeliveriesThatWentBackToTheQueue) {
     bus.waiting[0]();
 
     EXPECT_THAT(source.settled, IsEmpty());
+}
+
+TEST_F(PumpTest, SettlesNothingMoreWhenItGivesEverythingBack) {
+    start();
+    source.slow = true;
+    bus.late = true;
+    pump.on_deliveries(three());
+    pump.on_deliveries({delivery(4, "b4")});
+
+    pump.give_back();
+    bus.waiting[0]();
+
+    EXPECT_EQ(source.releases, 1);
+    EXPECT_EQ(source.starts, 2);
+    EXPECT_THAT(source.settled, IsEmpty());
+    EXPECT_THAT(bus.batches, SizeIs(1)) << "another worker may have it by now";
 }
 
 TEST_F(PumpTest, GivesTheDeliveriesBackWhenTheHoldLastsTooLong) {

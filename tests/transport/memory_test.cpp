@@ -95,6 +95,13 @@ TEST_F(MemoryBusTest, ShowsAnotherEventUnderTheSameKeyOnceToo) {
     EXPECT_THAT(readers.seen, ElementsAre("one", "two"));
 }
 
+TEST_F(MemoryBusTest, ShowsAnEventWhoseConflictsKeySomebodyHasUsed) {
+    const std::string two = request("k", "two").fingerprint;
+    commit({request("k:" + two, "one"), request("k", "one")});
+
+    EXPECT_THAT(commit({request("k", "two"), request("k", "two")}), ElementsAre(Status::conflict, Status::duplicate));
+}
+
 TEST_F(MemoryBusTest, ForgetsTheOldestKeyWhenFull) {
     commit({request("k1", "one")});
     commit({request("k2", "two")});

@@ -61,16 +61,17 @@ class LiveHistory : public LiveRedis {
         EXPECT_THAT(commit(std::move(batch)), testing::Each(Status::fresh));
     }
 
-    /// 40 large events of board b, and no room for another.
-    void fill_memory() {
+    /// 40 large events of board b, and no room for another. Returns the bytes that Redis uses.
+    std::size_t fill_memory() {
         for (int i = 0; i < 40; ++i) {
             auto big = request("big" + std::to_string(i));
             big.activity.insert(1, "\"payload\":\"" + std::string(200'000, 'z') + "\",");
             commit({big});
         }
         const std::string used = client_->call({"INFO", "memory"});
-        const std::size_t at = used.find("used_memory:") + 12;
-        client_->call({"CONFIG", "SET", "maxmemory", used.substr(at, used.find('\r', at) - at)});
+        const std::size_t bytes = std::stoull(used.substr(used.find("used_memory:") + 12));
+        client_->call({"CONFIG", "SET", "maxmemory", std::to_string(bytes)});
+        return bytes;
     }
 
     void commit_with_room() {
@@ -265,6 +266,24 @@ TEST_F(LiveHistory, WhatMakesRoomForgetsWholeBoardsInTheEndAndNotesIt) {
     EXPECT_EQ(after("a", 0).forgotten, 2U);
 }
 
+TEST_F(LiveHistory, WhoBeginsWithAProbeOrACountMakesRoom) {
+    bring_up();
+    client_->call({"CONFIG", "SET", "maxmemory", std::to_string(fill_memory() - 1'000'000)});
+
+    std::optional<Result<std::int64_t>> counted;
+    bus_->count_attempt("m1", [&](Result<std::int64_t> attempts) { counted = std::move(attempts); });
+    run_until([&] { return counted.has_value(); });
+    EXPECT_EQ(counted->value_or(0), 1);
+
+    std::optional<Result<void>> probed;
+    for (int i = 0; i < 20 && (!probed || !*probed); ++i) {
+        probed.reset();
+        bus_->probe([&](Result<void> result) { probed = std::move(result); });
+        run_until([&] { return probed.has_value(); });
+    }
+    EXPECT_TRUE(probed && *probed) << probed->error().detail;
+}
+
 TEST_F(LiveHistory, KeepsTheHistoryWhenSomebodyElseFillsTheMemory) {
     bring_up();
     add("b", 20);
@@ -288,6 +307,22 @@ TEST_F(LiveHistory, SurvivesKeysOfOtherTypesInItsPlaces) {
     add("b", 1);
 
     EXPECT_THAT(seqs(after("b", 0)), ElementsAre(1)) << "a new history";
+}
+
+TEST_F(LiveHistory, NumbersOnWhenItsListOfBoardsIsGoneOrSomebodyElses) {
+    bring_up({.size = 40, .board_size = 20});
+    for (const std::initializer_list<std::string_view> trouble :
+         {std::initializer_list<std::string_view>{"DEL", "ch:boards"},
+          {"SET", "ch:boards", "mine"},
+          {"SET", "ch:stale", "mine"}}) {
+        add("a", 7);
+        add("b", 7);
+        client_->call(trouble);
+        add("a", 40);  // Past every step at which boards are looked at.
+        add("b", 40);
+    }
+
+    EXPECT_EQ(page_after(0).last, 3U * 94);
 }
 
 TEST_F(LiveHistory, NamesOfAnyBytesAreKeptApart) {

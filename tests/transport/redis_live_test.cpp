@@ -50,6 +50,14 @@ TEST_F(LiveRedis, SameKeyWithAnotherTextIsAConflictAndPublishedOnce) {
     EXPECT_EQ(client_->call({"TTL", "p:k:bbbbbbbbbbbbbbbb"}), "100");
 }
 
+TEST_F(LiveRedis, AKeyThatLooksLikeAConflictsDoesNotHideAnEvent) {
+    bring_up();
+    commit({request("k:cccccccccccccccc", "aaaaaaaaaaaaaaaa"), request("k", "bbbbbbbbbbbbbbbb")});
+
+    EXPECT_THAT(commit({request("k", "cccccccccccccccc"), request("k", "cccccccccccccccc")}),
+                ElementsAre(Status::conflict, Status::duplicate));
+}
+
 TEST_F(LiveRedis, MarkOfAnotherImplementationIsADuplicate) {
     bring_up();
     client_->call({"SET", "p:k", "1"});
@@ -216,6 +224,17 @@ TEST_F(LiveRedisAttempts, AreCountedOncePerWorker) {
     run_until([&] { return gone(); });
 }
 
+TEST_F(LiveRedisAttempts, OfOthersStayWhenOneTakesItsOwnBack) {
+    bring_up();
+    const auto dead = another_worker();
+    count(*dead);
+    EXPECT_EQ(count(*bus_), 2);
+
+    bus_->take_back_attempt("m1");
+
+    EXPECT_EQ(count(*another_worker()), 2) << "the dead one and this one";
+}
+
 TEST_F(LiveRedisAttempts, WhoseAnswersWereLostChargeNothingMore) {
     bring_up();
 
@@ -238,7 +257,7 @@ TEST_F(LiveRedisAttempts, AreForgottenWhenRedisIsBack) {
     server_.signal(SIGSTOP);
     ASSERT_TRUE(probe());
     ASSERT_FALSE(bus_->is_up());
-    bus_->forget_attempts("m1");
+    bus_->take_back_attempt("m1");
     server_.signal(SIGCONT);
     run_until_up();
 
