@@ -172,16 +172,15 @@ void RedisFeed::look_again() {
 void RedisFeed::report() {
     const auto& now = follower_.counts();
     const auto since = std::exchange(reported_, now);
-    if (now.repairs == since.repairs) {
-        return;
-    }
     metrics_.history_repairs(now.repairs - since.repairs);
     metrics_.history_gap_filled(now.repaired - since.repaired);
     metrics_.history_breaks(telemetry::HistoryBreak::replaced, now.replaced - since.replaced);
     metrics_.history_breaks(telemetry::HistoryBreak::trimmed, now.trimmed - since.trimmed);
-    telemetry::log(telemetry::Level::info, "history_read",
-                   {{"events", static_cast<std::int64_t>(now.repaired - since.repaired)},
-                    {"pos", static_cast<std::int64_t>(follower_.pos())}});
+    if (now.repairs != since.repairs) {
+        telemetry::log(telemetry::Level::info, "history_read",
+                       {{"events", static_cast<std::int64_t>(now.repaired - since.repaired)},
+                        {"pos", static_cast<std::int64_t>(follower_.pos())}});
+    }
 }
 
 void RedisFeed::tell_live() {

@@ -241,6 +241,22 @@ def test_a_worker_that_starts_while_redis_is_away_does_not_begin(own, whole_brok
         check_stream(socket.events(50), 50)
 
 
+def test_a_worker_that_starts_when_the_history_fills_redis_makes_room(own, whole_brokers, board):
+    pipeline = own()
+    redis = whole_brokers.redis.client()
+    with pipeline.socket(board) as socket:
+        send_stream(socket, board, 0, STREAM, batch=50, pause=0.005)
+        events = socket.events(STREAM, 20)
+        pipeline.worker.kill()
+        redis.config_set("maxmemory", redis.info("memory")["used_memory"] - 200_000)
+        try:
+            pipeline.second_worker()
+            send_stream(socket, board, STREAM, 50)
+            check_stream(events + socket.events(50, 20), STREAM + 50)
+        finally:
+            redis.config_set("maxmemory", "0")
+
+
 def test_a_worker_that_is_told_to_stop_in_a_hold_gives_everything_back(own, whole_brokers, queues, board):
     pipeline = own({"SHUTDOWN_GRACE_SECONDS": "3"})
     with pipeline.socket(board) as socket:
