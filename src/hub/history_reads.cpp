@@ -10,37 +10,46 @@ namespace {
 // most that a history gives, 64 MiB at worst.
 constexpr std::size_t kPagesMax = 16;
 
-// Different questions that wait: 65,536 × about 200 B = 13 MB. Beyond it the asker tries again later.
+// Different questions that wait or are out: 65,536 × about 200 B = 13 MB. Beyond it the asker tries again later.
 constexpr std::size_t kWaitingMax = 65'536;
 
 }  // namespace
 
 bool HistoryReads::has_room() const {
-    return waiting_.size() < kWaitingMax;
+    return askers_.size() < kWaitingMax;
 }
 
 void HistoryReads::ask(const HistoryQuestion& question, Done done) {
-    const auto [asker, fresh] = askers_.try_emplace(question);
-    asker->second.push_back(std::move(done));
+    const auto [askers, fresh] = askers_.try_emplace(question);
+    askers->second.waiting.push_back(std::move(done));
     if (fresh) {
         waiting_.push_back(question);
-        send_next();
+        plan_to_send();
     }
 }
 
-void HistoryReads::send_next() {
-    if (std::exchange(sending_, true)) {
-        return;  // A source that answers at once: the loop below goes on.
+// Not at once: who comes a moment after the first of a storm would be too late for its page.
+void HistoryReads::plan_to_send() {
+    if (!std::exchange(planned_, true)) {
+        loop_.post([this] {
+            planned_ = false;
+            send();
+        });
     }
+}
+
+void HistoryReads::send() {
     while (!waiting_.empty() && *pages_ < kPagesMax) {
         const HistoryQuestion question = std::move(waiting_.front());
         waiting_.pop_front();
+        Askers& askers = askers_.find(question)->second;
+        askers.out = std::exchange(askers.waiting, {});
         ++*pages_;
-        // Not send_next() itself: a reply may be dropped anywhere, also when the process ends.
+        // Not send() itself: a reply may be dropped anywhere, also when the process ends.
         const auto release = [this, &loop = loop_, pages = pages_](HistoryReply* held) {
             delete held;
             if ((*pages)-- == kPagesMax) {
-                loop.post([this] { send_next(); });
+                loop.post([this] { send(); });
             }
         };
         std::shared_ptr<HistoryReply> reply(new HistoryReply{.page = fail(Errc::unavailable, "no history"),
@@ -61,15 +70,22 @@ void HistoryReads::send_next() {
             source_->read_all_after(question.from, question.limit, std::move(on_done));
         }
     }
-    sending_ = false;
 }
 
 void HistoryReads::on_page(const HistoryQuestion& question, std::shared_ptr<HistoryReply> reply) {
-    auto node = askers_.extract(question);
+    const auto askers = askers_.find(question);
+    std::vector<Done> out = std::exchange(askers->second.out, {});
+    if (askers->second.waiting.empty()) {
+        askers_.erase(askers);
+    } else {
+        waiting_.push_back(question);
+        plan_to_send();
+    }
     const SharedReply shared = std::move(reply);
-    for (Done& done : node.mapped()) {
+    for (Done& done : out) {
         done(shared);
     }
+    shared->past.reset();
 }
 
 }  // namespace boardbus::hub

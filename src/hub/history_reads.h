@@ -31,17 +31,21 @@ struct HistoryQuestion {
     auto operator<=>(const HistoryQuestion&) const = default;
 };
 
+/// A page as clients get it: each event as it is sent, its count filled in.
+struct PastEvents {
+    board::HistoryPage page;  ///< Of each event only the position counts.
+    std::vector<std::string> events;
+};
+
+/// Any number of clients, on any thread, have the same bytes.
+using SharedPast = std::shared_ptr<const PastEvents>;
+
 /// An answer, and where the process stood when the question left: everything up to `asked_at` was in the history then.
 struct HistoryReply {
     Result<board::HistoryPage> page;
     std::uint64_t asked_at = 0;
     std::uint64_t generation = 0;
-};
-
-/// A page as clients get it: each event as it is sent, its count filled in.
-struct PastEvents {
-    board::HistoryPage page;  ///< Of each event only the position counts.
-    std::vector<std::string> events;
+    mutable SharedPast past{};  ///< Made by the first asker who needs it, dropped when all have been told.
 };
 
 /// Whoever keeps it keeps one of the places for pages.
@@ -61,14 +65,21 @@ class HistoryReads {
     /// False while too many questions wait: try again later.
     bool has_room() const;
 
-    /// Asks, or joins somebody who waits for the same; there is room. `done` is called once, perhaps at once.
+    /// Asks in the next turn, together with all who want the same until then; there is room. `done` is called once. Its page
+    /// is not older than this call: while the same question is out, it waits and is then asked once more.
     void ask(const HistoryQuestion& question, Done done);
 
     /// Pages that are on their way or held by somebody.
     std::size_t pages() const { return *pages_; }
 
   private:
-    void send_next();
+    struct Askers {
+        std::vector<Done> out;      // The question left after they had come: the page on its way is theirs.
+        std::vector<Done> waiting;  // For the question to leave.
+    };
+
+    void plan_to_send();
+    void send();
     void on_page(const HistoryQuestion& question, std::shared_ptr<HistoryReply> reply);
 
     // Constant after the start.
@@ -77,11 +88,12 @@ class HistoryReads {
     board::ActivityHistory* source_ = nullptr;
 
     // Bus loop only.
-    std::map<HistoryQuestion, std::vector<Done>> askers_;  // Bound: has_room(); askers: the sockets.
-    std::deque<HistoryQuestion> waiting_;                  // Questions that have not left.
+    std::map<HistoryQuestion, Askers>
+        askers_;                           // Bound: has_room(); askers of one: the questions that an edge lets out.
+    std::deque<HistoryQuestion> waiting_;  // Questions to send, none of them out. Bound: askers_.
     // Bound: kPagesMax. Shared with the replies, which may die after this object.
     std::shared_ptr<std::size_t> pages_ = std::make_shared<std::size_t>(0);
-    bool sending_ = false;
+    bool planned_ = false;
 };
 
 }  // namespace boardbus::hub

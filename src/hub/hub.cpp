@@ -183,6 +183,16 @@ bool Hub::continues(const board::Position& place) {
 
 void Hub::on_begin(std::string epoch, std::uint64_t last_pos) {
     take_reports();
+    if (ring_.epoch().empty() && last_pos > 0) {
+        // Who is on a board already joined without a place: what has happened since is not known, and not shown.
+        std::vector<std::string> boards;
+        for (const auto& [board, readers] : readers_) {
+            boards.push_back(board);
+        }
+        for (const std::string& board : boards) {
+            tell({.kind = Notice::Kind::cut, .board = board});
+        }
+    }
     ring_.begin(std::move(epoch), last_pos);
     tell_epoch();
     resumes_.look_again();
@@ -237,6 +247,9 @@ void Hub::tell(const Notice& notice) {
     if (found == readers_.end()) {
         return;
     }
+    if (notice.kind == Notice::Kind::gap && !notice.board.empty()) {
+        found->second.seq = notice.to;  // The next gap begins behind it.
+    }
     const auto encoded = std::make_shared<const EncodedNotice>(encode_notice(notice, encoder_));
     // A copy: the readers of this loop hear at once, and the last one that leaves takes its board's entry with it.
     const std::vector<std::uint32_t> by_shard = found->second.by_shard;
@@ -274,31 +287,40 @@ void Hub::tell_epoch() {
 }
 
 void Hub::read_past(const Shard& shard, std::string board, std::uint64_t before, std::size_t limit, PastDone done) {
-    bus_loop_.post(
-        [this, &loop = shard.loop(), board = std::move(board), before, limit, done = std::move(done)]() mutable {
-            const auto answer = [&loop](PastDone told, Result<PastEvents> past) {
-                loop.post([told = std::move(told), past = std::move(past)]() mutable { told(std::move(past)); });
-            };
-            if (!reads_.has_room()) {
-                answer(std::move(done), fail(Errc::overloaded, "too many questions to the history"));
+    bus_loop_.post([this, &shard, board = std::move(board), before, limit, done = std::move(done)]() mutable {
+        const auto answer = [this, &shard](PastDone told, Result<SharedPast> past, std::size_t bytes = 0) {
+            post_in_order(lane_of(shard), bytes,
+                          [told = std::move(told), past = std::move(past)]() mutable { told(std::move(past)); });
+        };
+        if (!reads_.has_room()) {
+            answer(std::move(done), fail(Errc::overloaded, "too many questions to the history"));
+            return;
+        }
+        const HistoryQuestion question{
+            .kind = HistoryQuestion::Kind::board_before, .board = std::move(board), .from = before, .limit = limit};
+        reads_.ask(question, [this, &shard, answer, done = std::move(done)](const SharedReply& reply) mutable {
+            if (!reply->page) {
+                answer(std::move(done), std::unexpected(reply->page.error()));
                 return;
             }
-            const HistoryQuestion question{
-                .kind = HistoryQuestion::Kind::board_before, .board = std::move(board), .from = before, .limit = limit};
-            reads_.ask(question, [this, answer, done = std::move(done)](const SharedReply& reply) mutable {
-                if (!reply->page) {
-                    answer(std::move(done), std::unexpected(reply->page.error()));
-                    return;
-                }
+            if (is_behind(shard)) {
+                answer(std::move(done), fail(Errc::overloaded, "too much waits for the loop"));
+                return;
+            }
+            std::size_t bytes = 0;  // Of all who share the page, the first counts it.
+            if (!reply->past) {
                 PastEvents past{.page = {reply->page->epoch, {}, reply->page->first, reply->page->last}, .events = {}};
                 for (const board::ActivityView& event : reply->page->events) {
                     fill_count(event, 0);
+                    bytes += json_.size();
                     past.events.push_back(json_);
                     past.page.events.push_back({.position = event.position});
                 }
-                answer(std::move(done), std::move(past));
-            });
+                reply->past = std::make_shared<const PastEvents>(std::move(past));
+            }
+            answer(std::move(done), reply->past, bytes);
         });
+    });
 }
 
 void Hub::append(std::string& out, Form form, const KeptEvent& event, std::size_t more) {
@@ -414,8 +436,13 @@ bool Hub::is_behind(const Shard& shard) const {
 }
 
 void Hub::post_answer(const Shard& shard, ResumeAnswer answer, std::move_only_function<void(ResumeAnswer)> done) {
+    Lane& lane = lane_of(shard);
+    if (answer.joined && std::exchange(lane.overrun, false)) {
+        // Who joined in the meantime has missed events, too; and the next one that is dropped must be told behind this answer.
+        lane.shard->loop().post([shard = lane.shard] { shard->on_overrun(); });
+    }
     const std::size_t bytes = answer.bytes.size();
-    post_in_order(lane_of(shard), bytes,
+    post_in_order(lane, bytes,
                   [answer = std::move(answer), done = std::move(done)]() mutable { done(std::move(answer)); });
 }
 

@@ -63,9 +63,9 @@ class Hub final : public board::ActivitySink {
     /// Lets a reader join; see ResumeRequest. Thread: that of its shard.
     void resume(ResumeRequest request);
 
-    /// The last `limit` events of a board below `before`, as they are sent, counts filled in. `done` is called once, on the
-    /// loop of `shard`. Errors: unavailable, timeout, overloaded. Thread: that of `shard`.
-    using PastDone = std::move_only_function<void(Result<PastEvents>)>;
+    /// The last `limit` events of a board below `before`, encoded once for all who wait for them. `done` is called once, on
+    /// the loop of `shard`. Errors: unavailable, timeout, overloaded. Thread: that of `shard`.
+    using PastDone = std::move_only_function<void(Result<SharedPast>)>;
     void read_past(const Shard& shard, std::string board, std::uint64_t before, std::size_t limit, PastDone done);
 
     // For Resumes and Repairs, on the bus loop.

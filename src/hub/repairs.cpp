@@ -40,7 +40,7 @@ void Repairs::begin(Break kind, std::uint64_t seen, std::vector<Board> boards) {
     retry_timer_.stop();
     deadline_.start(kDeadline);
     if (kind_ == Break::replaced) {
-        tell_resync({}, hub_.ring().last());
+        tell_resync({}, place(0));
     } else if (hub_.ring().last() > seen) {
         tell_gap({}, seen + 1, hub_.ring().last(), hub_.ring().last());
     }
@@ -62,7 +62,7 @@ void Repairs::ask_on() {
         Board board = std::move(boards_.back());
         boards_.pop_back();
         if (kind_ == Break::replaced && hub_.ring().last() == 0) {
-            tell_resync(board.name, 0);  // A history begins: nobody has a past.
+            tell_resync(board.name, place(0));  // A history begins: nobody has a past.
             continue;
         }
         const bool by_seq = kind_ == Break::trimmed && board.seq > 0 && !board.anew;
@@ -132,19 +132,21 @@ Repairs::Progress Repairs::resync(Board& board, const board::HistoryPage& page) 
     const auto last = std::find_if(page.events.rbegin(), page.events.rend(), [&](const board::ActivityView& event) {
         return event.position->pos <= hub_.ring().last();
     });
-    std::optional<std::uint64_t> seq = std::min(page.last, board.before - 1);
     if (last != page.events.rend()) {
-        seq = last->position->seq;
-    } else if (!page.events.empty() && page.events.front().position->seq > page.first) {
+        tell_resync(board.name, {*last->position, board::event_hash(last->id)});
+        return Progress::done;
+    }
+    if (!page.events.empty() && page.events.front().position->seq > page.first) {
         board.before = page.events.front().position->seq;
         return Progress::more;
-    } else if (!page.events.empty()) {
-        seq = last_before(board.name, *page.events.front().position);
     }
+    // Of what is not kept, the last number given out may be that of an event that waits here.
+    const board::Position gone{.epoch = {}, .pos = 0, .seq = std::min(page.last, board.before - 1) + 1};
+    const auto seq = last_before(board.name, page.events.empty() ? gone : *page.events.front().position);
     if (!seq) {
         return Progress::later;
     }
-    tell_resync(board.name, *seq);
+    tell_resync(board.name, place(*seq));
     return Progress::done;
 }
 
@@ -212,15 +214,19 @@ void Repairs::tell_gap(const std::string& board, std::uint64_t from, std::uint64
                .cursor = board::encode_cursor({{hub_.ring().epoch(), pos, seq}, 0})});
 }
 
-void Repairs::tell_resync(const std::string& board, std::uint64_t last) {
-    const ActivityRing& ring = hub_.ring();
-    const std::uint64_t seq = board.empty() ? 0 : last;
-    hub_.tell(
-        {.kind = Notice::Kind::resync,
-         .board = board,
-         .epoch = ring.epoch(),
-         .to = last,
-         .cursor = ring.epoch().empty() ? std::string() : board::encode_cursor({{ring.epoch(), ring.last(), seq}, 0})});
+/// `last` is what comes before the events that follow.
+void Repairs::tell_resync(const std::string& board, const board::Cursor& last) {
+    const std::string& epoch = hub_.ring().epoch();
+    hub_.tell({.kind = Notice::Kind::resync,
+               .board = board,
+               .epoch = epoch,
+               .to = board.empty() ? last.position.pos : last.position.seq,
+               .cursor = epoch.empty() ? std::string() : board::encode_cursor(last)});
+}
+
+/// The place of the process, of whose event nothing is known; `seq` is a board's last there.
+board::Cursor Repairs::place(std::uint64_t seq) const {
+    return {{hub_.ring().epoch(), hub_.ring().last(), seq}, 0};
 }
 
 void Repairs::cut_the_rest() {

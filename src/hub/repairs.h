@@ -56,7 +56,8 @@ class Repairs {
     Progress fill_from_end(Board& board, const board::HistoryPage& page);
     std::optional<std::uint64_t> last_before(const std::string& board, const board::Position& next) const;
     void tell_gap(const std::string& board, std::uint64_t from, std::uint64_t to, std::uint64_t pos);
-    void tell_resync(const std::string& board, std::uint64_t last);
+    void tell_resync(const std::string& board, const board::Cursor& last);
+    board::Cursor place(std::uint64_t seq) const;
     void cut_the_rest();
     void finish_if_done();
 

@@ -45,10 +45,44 @@ void Resumes::take_page(Who who, const SharedReply& reply) {
     if (after.position.epoch != page.epoch || page.last < who->number() || other || forgotten) {
         resync(std::move(who));
     } else if (after.position.pos > ring.last()) {
-        wait_for(std::move(who), after.position.pos);  // Another process was faster: this one will come to it.
+        // Another process was faster, and this one will come to it; unless the history was rolled back and ends before it.
+        const bool reached =
+            !who->of_one_board() || (!page.events.empty() && page.events.back().position->pos >= after.position.pos);
+        if (reached) {
+            wait_for(std::move(who), after.position.pos);
+        } else {
+            ask_for_end(std::move(who));
+        }
     } else {
         take_events(std::move(who), reply);
     }
+}
+
+/// Finds out whether the history reaches to the cursor: the page of its board has nothing from there on.
+void Resumes::ask_for_end(Who who) {
+    const std::uint64_t pos = who->request.point.after.position.pos;
+    if (!hub_.reads().has_room()) {
+        retry(std::move(who));
+        return;
+    }
+    const HistoryQuestion question{.kind = HistoryQuestion::Kind::all_after, .board = {}, .from = pos - 1, .limit = 1};
+    hub_.reads().ask(question, [this, who = std::move(who), pos](const SharedReply& reply) mutable {
+        const ActivityRing& ring = hub_.ring();
+        if (!reply->page) {
+            retry(std::move(who));
+            return;
+        }
+        const bool same = reply->generation == ring.generation() && reply->page->epoch == ring.epoch();
+        if (same && reply->page->last >= pos && pos > ring.last()) {
+            wait_for(std::move(who), pos);
+            return;
+        }
+        if (same && reply->page->last < pos) {
+            who->request.point.kind = Kind::unreadable;
+        }
+        due_.push_back(std::move(who));
+        plan_work();
+    });
 }
 
 // A board without a number begins with that of its place. To a reader whose cursor is from before (seq 0) nothing is missing
@@ -126,7 +160,7 @@ void Resumes::take_events(Who who, const SharedReply& shared) {
                 return;
             case Step::ahead:
                 who->shown_seq = at.seq;
-                join(std::move(who), {});  // It, and what follows, is about to be shown.
+                join(std::move(who));  // It, and what follows, is about to be shown.
                 return;
         }
         if (who->is_full()) {

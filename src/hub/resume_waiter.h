@@ -27,7 +27,9 @@ struct Resumes::Waiter {
     std::uint64_t begins_at = 0;        ///< Where that is, when it was found.
     std::uint64_t until = 0;            ///< Parked: the position that the process has to come to.
     std::uint64_t until_in = 0;         ///< The ring's generation of `until`.
+    std::uint64_t asked_in = 0;         ///< The ring's generation when the history was asked.
     int tries = 0;
+    std::string cursor;                ///< Kind::now: where it begins.
     std::optional<std::uint64_t> seq;  ///< What it is told: the board's last that was given out.
     std::optional<std::uint64_t>
         shown_seq;  ///< The board's last that the process has shown, if no event in the ring says it.

@@ -92,6 +92,7 @@ void Resumes::work() {
         Who who = std::move(due_.front());
         due_.pop_front();
         if (hub_.is_behind(*who->request.shard)) {
+            who->reply.reset();  // Who waits holds no page: other loops need them.
             try_later(std::move(who));
             continue;
         }
@@ -107,7 +108,7 @@ void Resumes::go_on(Who who) {
         return;
     }
     if (const SharedReply reply = std::exchange(who->reply, nullptr);
-        reply && reply->generation == hub_.ring().generation()) {
+        reply && reply->generation == hub_.ring().generation() && who->asked_in == reply->generation) {
         take_page(std::move(who), reply);
         return;
     }
@@ -149,7 +150,15 @@ void Resumes::begin_now(Who who) {
     }
     if (!who->of_one_board()) {
         const Cursor here{{ring.epoch(), who->began_at, 0}, ring.hash_at(who->began_at)};
-        join_now(std::move(who), {}, ring.epoch().empty() ? std::string() : board::encode_cursor(here));
+        std::string cursor = ring.epoch().empty() ? std::string() : board::encode_cursor(here);
+        if (who->began_at == ring.last()) {
+            join_now(std::move(who), {}, std::move(cursor));
+            return;
+        }
+        // Shown since it asked, while it waited for a repair: it comes to that as if it had brought its place.
+        who->cursor = std::move(cursor);
+        who->request.point = {.kind = Kind::next_slice, .after = here, .generation = ring.generation()};
+        follow_cursor(std::move(who));
         return;
     }
     const KeptEvent* last = ring.last_of(who->board());
@@ -205,7 +214,8 @@ void Resumes::take_last_seq(Who who, const HistoryReply& reply) {
         }
         seq = oldest.seq - 1;
     }
-    Cursor cursor{{ring.epoch(), who->began_at, seq}, 0};
+    // No event with that seq is kept: nobody will take the hash, which is that of the place, for its.
+    Cursor cursor{{ring.epoch(), who->began_at, seq}, ring.hash_at(who->began_at)};
     if (last != nullptr) {
         cursor = {*last->position, board::event_hash(last->id)};
     }
@@ -232,7 +242,8 @@ void Resumes::join_now(Who who, std::optional<std::uint64_t> seq, std::string cu
     }
     who->seq = seq;
     who->shown_seq = seq;
-    join(std::move(who), {.cursor = std::move(cursor)});
+    who->cursor = std::move(cursor);
+    join(std::move(who));
 }
 
 // ---- Behind a cursor.
@@ -275,7 +286,7 @@ void Resumes::serve_ring(Who who, std::uint64_t pos) {
         const KeptEvent* last = ring.last_of(who->board());
         who->seq = last != nullptr ? last->seq : who->request.point.after.position.seq;
     }
-    join(std::move(who), {});
+    join(std::move(who));
 }
 
 void Resumes::ask(Who who) {
@@ -300,6 +311,7 @@ void Resumes::ask(Who who) {
         return;
     }
     who->read = true;
+    who->asked_in = hub_.ring().generation();
     hub_.reads().ask(question, [this, who = std::move(who)](const SharedReply& reply) mutable {
         who->reply = reply;
         due_.push_back(std::move(who));
@@ -333,7 +345,12 @@ void Resumes::try_later(Who who) {
 void Resumes::say_gap(Waiter& waiter, std::uint64_t from, std::uint64_t to) {
     const bool one = waiter.of_one_board();
     board::Cursor behind{waiter.request.point.after.position, 0};
-    (one ? behind.position.seq : behind.position.pos) = to;
+    if (one) {
+        behind.position.seq = to;
+    } else {
+        behind.position.pos = to;
+        behind.event_hash = hub_.ring().hash_at(to);
+    }
     append_notice(waiter.bytes, waiter.request.form, hub_.encoder(),
                   {.kind = Notice::Kind::gap,
                    .board = one ? waiter.board() : std::string(),
@@ -357,10 +374,9 @@ void Resumes::next_slice(Who who, const Cursor& next) {
     answer(std::move(who), std::move(slice));
 }
 
-void Resumes::join(Who who, ResumeAnswer reply) {
+void Resumes::join(Who who) {
     hub_.count_in(*who->request.shard, who->request.boards, who->request.form, who->shown_seq);
-    reply.joined = true;
-    answer(std::move(who), std::move(reply));
+    answer(std::move(who), {.joined = true});
 }
 
 void Resumes::answer(Who who, ResumeAnswer reply) {
@@ -368,6 +384,7 @@ void Resumes::answer(Who who, ResumeAnswer reply) {
     reply.bytes = std::move(who->bytes);
     reply.epoch = hub_.ring().epoch();
     reply.seq = who->seq;
+    reply.cursor = std::move(who->cursor);
     if (who->came_back && !reply.failed) {
         using telemetry::ResumeResult;
         hub_.metrics().resumed(who->resyncs ? ResumeResult::resync

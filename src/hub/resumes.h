@@ -103,6 +103,7 @@ class Resumes {
     Step take_event(Waiter& waiter, const board::ActivityView& event, std::uint64_t& expected);
     Step take_gap(Waiter& waiter, const board::Position& next, std::uint64_t expected);
     void wait_for(Who who, std::uint64_t pos);
+    void ask_for_end(Who who);
     void take_last_seq(Who who, const HistoryReply& reply);
     void serve_ring(Who who, std::uint64_t pos);
     void join_now(Who who, std::optional<std::uint64_t> seq, std::string cursor);
@@ -114,7 +115,7 @@ class Resumes {
     void append(Waiter& waiter, const KeptEvent& event);
     void append(Waiter& waiter, const board::ActivityView& event);
     void next_slice(Who who, const board::Cursor& next);
-    void join(Who who, ResumeAnswer reply);
+    void join(Who who);
     void answer(Who who, ResumeAnswer reply);
 
     Hub& hub_;

@@ -38,6 +38,10 @@ constexpr std::size_t kSliceBytes = 256 * 1024;
 // away, a few hundred bytes each. More are told to come back later.
 constexpr std::size_t kQuestionsSpare = 1024;
 
+bool too_many(std::size_t questions, std::size_t sessions) {
+    return questions >= kQuestionsSpare + 2 * sessions;
+}
+
 }  // namespace
 
 hub::WsEncoder make_ws_encoder() {
@@ -172,7 +176,7 @@ void Edge::on_published(Ticket ticket, board::PublishResult result, const Receip
 void Edge::resume(const Session& session, std::vector<std::string> boards, const hub::ResumePoint& point) {
     const hub::Form form = session.form();
     const Ticket ticket = ticket_of(session);
-    if (questions_ >= kQuestionsSpare + 2 * session_count_) {
+    if (too_many(questions_, session_count_)) {
         loop_.post([this, ticket] {
             if (Session* waiting = find(ticket)) {
                 waiting->on_resumed({.failed = true});
@@ -207,12 +211,22 @@ void Edge::report_left(const std::vector<std::string>& boards, hub::Form form) {
 }
 
 void Edge::read_past(const Session& session, std::string board, std::uint64_t before, std::size_t limit) {
-    services_.hub.read_past(shard_, std::move(board), before, limit,
-                            [this, ticket = ticket_of(session)](Result<hub::PastEvents> past) {
-                                if (Session* waiting = find(ticket)) {
-                                    waiting->on_past(std::move(past));
-                                }
-                            });
+    const Ticket ticket = ticket_of(session);
+    if (too_many(questions_, session_count_)) {
+        loop_.post([this, ticket] {
+            if (Session* waiting = find(ticket)) {
+                waiting->on_past(fail(Errc::overloaded, "too many questions to the hub"));
+            }
+        });
+        return;
+    }
+    ++questions_;
+    services_.hub.read_past(shard_, std::move(board), before, limit, [this, ticket](Result<hub::SharedPast> past) {
+        --questions_;
+        if (Session* waiting = find(ticket)) {
+            waiting->on_past(std::move(past));
+        }
+    });
 }
 
 bool Edge::may_follow(std::string_view cursor) const {

@@ -143,7 +143,7 @@ class Edge {
     std::vector<std::uint32_t> free_places_;  // Bound: the places.
     std::size_t session_count_ = 0;
     std::size_t publishes_ = 0;  // On their way to the bus, sessions gone or not.
-    std::size_t questions_ = 0;  // Not answered by the hub, sessions gone or not. Bound: resume().
+    std::size_t questions_ = 0;  // Not answered by the hub, sessions gone or not. Bound: too_many().
     std::size_t next_swept_ = 0;
     Timer sweep_timer_;
     std::unique_ptr<Listener> listener_;

@@ -33,7 +33,7 @@ class HttpConnection final : public Session {
     void on_notice(std::string_view, const hub::EncodedNotice&) override {}
     void on_published(board::PublishResult result, const Receipt* receipt) override;
     void on_resumed(hub::ResumeAnswer) override {}
-    void on_past(Result<hub::PastEvents> past) override;
+    void on_past(Result<hub::SharedPast> past) override;
     void on_live(bool) override {}
     void go_away() override;
 

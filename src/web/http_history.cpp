@@ -102,9 +102,9 @@ void HttpConnection::show_history() {
     edge_.read_past(*this, std::move(*board), before.value, limit.value);
 }
 
-void HttpConnection::on_past(Result<hub::PastEvents> past) {
+void HttpConnection::on_past(Result<hub::SharedPast> past) {
     if (past) {
-        const std::string body = page_json(boards_.front(), *past);
+        const std::string body = page_json(boards_.front(), **past);
         reply({.body = body});
     } else {
         const std::string body = detail_json("History is not available");

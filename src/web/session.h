@@ -42,7 +42,7 @@ class Session : public hub::Reader {
     virtual void on_resumed(hub::ResumeAnswer answer) = 0;
 
     /// The answer to Edge::read_past().
-    virtual void on_past(Result<hub::PastEvents> past) = 0;
+    virtual void on_past(Result<hub::SharedPast> past) = 0;
 
     /// Live delivery has been interrupted for a while, or goes on.
     virtual void on_live(bool live) = 0;

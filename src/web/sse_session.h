@@ -33,7 +33,7 @@ class SseSession final : public Session {
     void on_notice(std::string_view board, const hub::EncodedNotice& notice) override;
     void on_published(board::PublishResult, const Receipt*) override {}
     void on_resumed(hub::ResumeAnswer answer) override;
-    void on_past(Result<hub::PastEvents>) override {}
+    void on_past(Result<hub::SharedPast>) override {}
     void on_live(bool) override {}
     void go_away() override;
 

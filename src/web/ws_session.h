@@ -48,7 +48,7 @@ class WsSession final : public Session {
     void on_notice(std::string_view board, const hub::EncodedNotice& notice) override;
     void on_published(board::PublishResult result, const Receipt* receipt) override;
     void on_resumed(hub::ResumeAnswer answer) override;
-    void on_past(Result<hub::PastEvents>) override {}
+    void on_past(Result<hub::SharedPast>) override {}
     void on_live(bool live) override;
     void go_away() override;
 

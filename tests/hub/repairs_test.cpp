@@ -121,6 +121,7 @@ TEST_F(RepairsTest, WhatABoardsHistoryHasLostIsAGap) {
     }
 
     hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    turns();
     show("b", "6");
     turns();
 
@@ -197,6 +198,95 @@ TEST_F(RepairsTest, AResumeDuringAChangeOfEpochEndsInAResync) {
     turns();
 
     EXPECT_THAT(reader->heard(), ElementsAre("resync e2 0", "anew"));
+}
+
+TEST_F(RepairsTest, AStreamThatComesDuringARepairMissesNothingOfWhatWaits) {
+    const auto board = follow({"b"});
+    turns();
+    for (const int waiting : {3, 20}) {  // More than the ring holds: the history has them.
+        history.add("b", "unseen");
+        history.keeping = true;
+        hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+        const auto all = follow({});
+        const auto some = follow_stream({"b", "c"}, "");
+        turns();
+        std::vector<std::string> shown;
+        for (int i = 0; i < waiting; ++i) {
+            shown.push_back("waits " + std::to_string(i));
+            show("c", shown.back());
+        }
+        EXPECT_FALSE(hub.is_settled());
+
+        history.keeping = false;
+        history.answer_one();
+        turns();
+        show("c", "live");
+        turns();
+
+        shown.push_back("live");
+        EXPECT_EQ(all->heard(), shown);
+        EXPECT_EQ(some->heard(), shown);
+    }
+}
+
+TEST_F(RepairsTest, AStreamThatComesDuringARepairOfAnotherBoardKnowsItsPlace) {
+    const auto board = follow({"b"});
+    turns();
+    history.add("b", "unseen");
+    history.keeping = true;
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    const auto some = follow_stream({"c", "d"}, "");
+    turns();
+    show("b", "not for it");
+    history.keeping = false;
+    history.answer_one();
+    turns();
+
+    ASSERT_TRUE(some->joined);
+    EXPECT_TRUE(some->answers.back().cursor.starts_with("e1.1.")) << some->answers.back().cursor;
+}
+
+TEST_F(RepairsTest, AResyncGoesOnBehindTheBoardsLastEvent) {
+    const auto board = follow_stream({"b"}, "");
+    turns();
+    history.begin("e2");
+    const auto last = history.add("b", "unseen");
+    history.add("c", "unseen");
+
+    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 2});
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("resync e2 1"));
+    EXPECT_NE(board->text().find("id: " + last.cursor + "\n"), std::string::npos) << board->text();
+}
+
+TEST_F(RepairsTest, AResyncCountsNoEventThatIsStillToBeShown) {
+    const auto board = follow({"b"});
+    turns();
+    history.begin("e2");
+    history.add("c", "unseen");
+
+    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 1});
+    show("b", "waits");
+    history.boards["b"].clear();
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("resync e2 1", "waits"));
+}
+
+TEST_F(RepairsTest, APlaceInAHistoryThatWasReplacedIsNoneInTheNext) {
+    past("b", 6);
+    const auto reader = follow({"b"});
+    history.begin("e2");
+    history.add("c", "unseen");
+    hub.on_break({.kind = Break::replaced, .epoch = "e2", .last_pos = 1});  // Its question has not left yet.
+    const auto on_its_way = history.add("b", "on its way");
+    turns();
+    hub.on_activities({on_its_way});
+    turns();
+
+    EXPECT_EQ(reader->answers.back().seq, 1U);
+    EXPECT_THAT(reader->heard(), ElementsAre("on its way"));
 }
 
 }  // namespace

@@ -232,6 +232,13 @@ class World {
             epoch = answers.front().epoch;
             last = *answers.front().seq;
         }
+        if (const auto& answers = reading.follower->answers;
+            epoch.empty() && !reading.of_one_board() && !answers.empty()) {
+            if (const auto begin = board::parse_cursor(answers.front().cursor)) {
+                epoch = begin->position.epoch;
+                last = begin->position.pos;
+            }
+        }
         // 0 says nothing of a board that has been forgotten: it will go on at the number of its place.
         const auto tells = [&] {
             return last > 0 || !reading.of_one_board() || !forgotten_.contains(epoch + " " + reading.boards[0]);

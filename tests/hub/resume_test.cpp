@@ -338,5 +338,45 @@ TEST_F(ResumeTest, NeverHasMoreThanSixteenPagesOnTheirWay) {
     }
 }
 
+TEST_F(ResumeTest, ACursorFromBeforeABoardsFirstEventNoticesAHistoryThatWasRolledBack) {
+    show("a", "1");
+    const auto reader = follow({"b"});
+    turns();
+    history.begin("e1");
+    hub.on_begin("e1", 0);
+    show("c", "another at its place");
+
+    const auto again = follow({"b"}, reader->answers.back().cursor);
+    turns();
+
+    EXPECT_THAT(again->heard(), ElementsAre("resync e1 0"));
+}
+
+TEST_F(ResumeTest, ACursorBehindTheEndOfAHistoryThatWasRolledBackDoesNotWait) {
+    past("b", 3);
+    const std::string gone = board::encode_cursor({{"e1", 20, 3}, 0});
+    const auto board = follow({"b"}, gone);
+    const auto all = follow({}, gone);
+    turns();
+
+    EXPECT_THAT(board->heard(), ElementsAre("resync e1 3"));
+    EXPECT_THAT(all->heard(), ElementsAre("resync e1 3"));
+}
+
+TEST_F(ResumeTest, AGapOfAStreamOfAllBoardsEndsAtAnEventThatItsCursorNames) {
+    const auto events = past("b", 3);
+    for (int i = 0; i < 10; ++i) {
+        show("c", "more than the ring has");
+    }
+    const auto last_gone = history.all[4];
+    history.all.erase(history.all.begin(), history.all.begin() + 5);
+    const auto all = follow({}, events[0].cursor);
+    turns();
+
+    EXPECT_EQ(all->heard().front(), "gap 2-5");
+    const std::string named = "e1.5.1." + board::event_hash_text(last_gone.id);
+    EXPECT_NE(all->text().find("id: " + named + "\nevent: boardbus.gap"), std::string::npos) << all->text();
+}
+
 }  // namespace
 }  // namespace boardbus::hub

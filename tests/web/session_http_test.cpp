@@ -268,6 +268,41 @@ TEST_F(HttpSessionTest, SaysWhatIsWrongWithAQuestionToTheHistory) {
     EXPECT_THAT(ask(get("/boards/b1/history?token=secret")), AllOf(HasSubstr(" 503 "), HasSubstr("Retry-After: 1")));
 }
 
+TEST_F(HttpSessionTest, APageOfTheHistoryIsNotOlderThanTheQuestion) {
+    history.keeping = true;
+    Client early = connect();
+    early.send(get("/boards/b1/history?token=secret"));
+    early.now();
+    ask(post(R"({"action":"one"})"));
+    Client late = connect();
+    late.send(get("/boards/b1/history?token=secret"));
+    late.now();
+
+    history.answer_one();
+    EXPECT_THAT(early.until("\"next_before_seq\":"), HasSubstr(R"("last_seq":0)"));
+    history.answer_one();
+
+    EXPECT_THAT(late.until("\"next_before_seq\":"), HasSubstr(R"("last_seq":1)"));
+}
+
+TEST_F(HttpSessionTest, QuestionsToTheHistoryOfClientsThatHaveGoneAreBounded) {
+    history.keeping = true;
+    for (int i = 0; i < 1'100; ++i) {
+        Client gone = connect();
+        gone.send(get("/boards/b1/history?token=secret"));
+        gone.now();
+        gone.hang_up();
+        loop.turn(std::chrono::milliseconds(0));
+    }
+
+    EXPECT_THAT(ask(get("/boards/b1/history?token=secret")), AllOf(HasSubstr(" 503 "), HasSubstr("Retry-After: 1")));
+
+    history.keeping = false;
+    history.answer_one();
+    loop.turn(std::chrono::milliseconds(0));
+    EXPECT_THAT(ask(get("/boards/b1/history?token=secret")), HasSubstr(" 200 "));
+}
+
 TEST_F(HttpSessionTest, StreamsWithoutChunksToHttp10) {
     Client stream = connect();
     stream.send("GET /sse/activity?token=secret HTTP/1.0\r\n\r\n");
