@@ -186,6 +186,7 @@ void Hub::on_begin(std::string epoch, std::uint64_t last_pos) {
     if (ring_.epoch().empty() && last_pos > 0) {
         // Who is on a board already joined without a place: what has happened since is not known, and not shown.
         std::vector<std::string> boards;
+        boards.reserve(readers_.size());
         for (const auto& [board, readers] : readers_) {
             boards.push_back(board);
         }
