@@ -147,6 +147,8 @@ void Resumes::begin_now(Who who) {
         who->before = UINT64_MAX;
         who->placed_in = ring.generation();  // The place was not known when it asked, or there was a break since.
         who->began_at = ring.last();
+        // A stream has begun long ago for its client, who could not know of what has happened since.
+        who->resyncs = who->resyncs || (!who->is_websocket() && ring.last() > 0);
     }
     if (!who->of_one_board()) {
         const Cursor here{{ring.epoch(), who->began_at, 0}, ring.hash_at(who->began_at)};

@@ -229,6 +229,30 @@ TEST_F(RepairsTest, AStreamThatComesDuringARepairMissesNothingOfWhatWaits) {
     }
 }
 
+TEST_F(RepairsTest, AStreamThatMeetsASecondBreakIsToldThatItMayHaveMissedEvents) {
+    const auto board = follow({"b"});
+    turns();
+    history.add("b", "unseen");
+    history.keeping = true;
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    const auto all = follow({});
+    turns();
+    history.add("c", "unseen, too");
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    show("c", "waits");
+    turns();
+
+    history.keeping = false;
+    history.answer_one();
+    turns();
+    history.answer_one();
+    turns();
+    show("c", "live");
+    turns();
+
+    EXPECT_THAT(all->heard(), ElementsAre("resync e1 3", "live"));
+}
+
 TEST_F(RepairsTest, AStreamThatComesDuringARepairOfAnotherBoardKnowsItsPlace) {
     const auto board = follow({"b"});
     turns();

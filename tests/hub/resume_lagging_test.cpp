@@ -148,5 +148,24 @@ TEST_F(NoPlaceTest, WhoJoinedBeforeAHistoryBeganHasMissedNothing) {
     EXPECT_FALSE(is_cut_by(0));
 }
 
+TEST_F(NoPlaceTest, AStreamThatCameBeforeThereWasAPlaceIsToldSoWhenThereWasAPast) {
+    for (const std::uint64_t last_pos : {0U, 7U}) {
+        Hub late(loop, line_encoder(), metrics);
+        Shard readers(loop, late, budget, counters);
+        late.add_shard(readers);
+        Follower all(loop, readers, late, {}, {}, 1 << 18, Form::sse_plain);
+        for (int i = 0; i < 10; ++i) {
+            loop.turn(std::chrono::milliseconds(0));
+            if (i == 3) {
+                late.on_begin("e1", last_pos);
+                late.on_live(true);
+            }
+        }
+
+        EXPECT_TRUE(all.joined);
+        EXPECT_EQ(all.heard(), last_pos == 0 ? std::vector<std::string>() : std::vector<std::string>{"resync e1 7"});
+    }
+}
+
 }  // namespace
 }  // namespace boardbus::hub
