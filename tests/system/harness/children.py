@@ -9,6 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+
+from harness.timing import wait_until
 
 _GUARDIAN = r"""
 import os, signal, sys
@@ -63,6 +66,16 @@ class Child:
     def signal(self, number: int) -> None:
         if self._process.poll() is None:
             os.kill(self.pid, number)
+            if number == signal.SIGSTOP:
+                wait_until(self._is_stopped, 5, f"process {self.pid} has stopped", 0.001)
+
+    def _is_stopped(self) -> bool:
+        """Whether none of its threads runs any more: with many processes on few cores some run on long enough to answer a request."""
+        try:
+            stats = [Path(f"/proc/{self.pid}/task/{thread}/stat").read_text() for thread in os.listdir(f"/proc/{self.pid}/task")]
+        except (FileNotFoundError, ProcessLookupError):
+            return self._process.poll() is not None
+        return all(stat.rpartition(")")[2].split()[0] in "TZX" for stat in stats)
 
     def kill(self) -> None:
         """SIGKILL to the whole group, then reaps it."""
