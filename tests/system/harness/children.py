@@ -5,6 +5,7 @@ Each child leads its own process group. A small guardian process holds the other
 run ended in whatever way, it kills the groups that were not reported as gone. Only groups started here are ever touched.
 """
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -88,16 +89,26 @@ class Child:
         self.exit_code()
 
 
+_given = set()
+
+
 def free_ports(count: int) -> list:
-    """Ports of 127.0.0.1 that were free a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """Ports of 127.0.0.1 that were free a moment ago, given to nobody before, and none of those that the kernel gives to connections: such
+    a one could be in use before its server has bound it, or while that is restarted."""
+    first_of_connections = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = []
+    for port in random.sample(range(10_000, max(first_of_connections, 20_000)), 5_000):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError(f"fewer than {count} of 5,000 ports are free")
 
 
 def clean_environment(**more) -> dict:
