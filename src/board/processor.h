@@ -12,9 +12,9 @@
 
 namespace boardbus::board {
 
-/// The commit that this delivery asks for, or at once the verdict when there is nothing to commit (unreadable, or
-/// longer than an event may be: dead_letter, invalid_payload). Fault: `processor.message`, subject = action, makes a message fail like a failed
-/// commit.
+/// The commit that this delivery asks for, or at once the verdict when there is nothing to commit (unreadable, or longer
+/// than an event may be: dead_letter, invalid_payload). Fault: `processor.message`, subject = action, makes a message fail
+/// like a failed commit.
 std::variant<CommitRequest, Verdict> prepare(const Delivery& delivery, const RetryPolicy& policy, double chance);
 
 /// The verdict for a delivery whose commit ended. `unavailable` counts as failed: who pauses on an outage does not ask.

@@ -128,10 +128,15 @@ void DeliveryPump::on_source_reset() {
 }
 
 void DeliveryPump::give_back() {
-    source_.release();
-    // Now, though the source may take its time: what was committed or copied meanwhile could not be acked any more.
-    on_source_reset();
+    release();
     source_.start(*this);
+}
+
+/// What is in hand is void now, though the source may take its time: what was committed or copied meanwhile could not be acked any more,
+/// and a commit that succeeded would end a hold in which nobody starts the source again.
+void DeliveryPump::release() {
+    source_.release();
+    on_source_reset();
 }
 
 void DeliveryPump::pump() {
@@ -311,9 +316,7 @@ void DeliveryPump::hold(const std::string& why) {
     } else if (started_ && loop_.now() - held_since_ > options_.hold_release) {
         telemetry::log(Level::warn, "hold_released", {{"in_hand", static_cast<std::int64_t>(in_hand_.size())}});
         started_ = false;
-        source_.release();
-        // Now, though the source may take its time: a commit that succeeded meanwhile would end the hold, and nobody would start again.
-        on_source_reset();
+        release();
     }
     again_.start(backoff_.next(random_unit()));
 }

@@ -90,6 +90,7 @@ class DeliveryPump final : public board::DeliverySink {
     void commit_front(std::size_t count);
     void on_committed(std::vector<Pending> batch, const std::vector<board::CommitResult>& results, Instant begun);
     void settle(const board::Delivery& delivery, board::Verdict verdict);
+    void release();
     void hold(const std::string& why);
     void end_hold();
     void show_in_hand();

@@ -100,6 +100,7 @@ void RabbitPublisher::publish(board::Publication publication, board::PublishDone
         answer(done, now, PublishOutcome::rejected, stopping_ ? "stopping" : "not connected");
         return;
     }
+    // One alone always fits: told to come back later, it would be told so for ever.
     if (!waiting_.empty() && waiting_bytes_ + publication.body.size() > queue_bytes_max_) {
         answer(done, now, PublishOutcome::rejected, "overloaded");
         return;

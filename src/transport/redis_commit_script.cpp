@@ -98,18 +98,16 @@ if type(redis.pcall('XADD', KEYS[6], '0-' .. s, 'time', ARGV[6], 'pos', n, 'even
   call('XADD', KEYS[6], '0-' .. s, 'time', ARGV[6], 'pos', n, 'event', event)
 end
 kept = kept + 1
-local trims = n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE
-if not seq or trims then
-  local there = call('TYPE', KEYS[5]).ok == 'zset'
-  if not there then
-    call('UNLINK', KEYS[5])
-  end
-  if not there or not seq or s % BOARD_STEP == 0 then
-    call('ZADD', KEYS[5], n, board)
-  end
+-- The list is gone, or somebody else's key: other boards come back to it with their events.
+local function list_anew()
+  call('UNLINK', KEYS[5])
+  call('ZADD', KEYS[5], n, board)
+end
+if (not seq or s % BOARD_STEP == 0) and type(redis.pcall('ZADD', KEYS[5], n, board)) == 'table' then
+  list_anew()
 end
 
-if trims then
+if n % LOG_STEP == 0 or s % BOARD_STEP == 0 or kept > SIZE then
   local cutoff = ARGV[6] - AGE
   local function is_old(entry)
     return (tonumber(entry[2][2]) or cutoff) < cutoff
@@ -127,12 +125,11 @@ if trims then
     end
     return call('XTRIM', stream, 'MINID', '0-' .. string.format('%.0f', tonumber(string.match(last[1], '%d+$')) + 1))
   end
-  -- The board that has been idle longest and its newest entry. Nothing when a place was wrong or missing and has been corrected.
+  -- The board that has been idle longest and its newest entry. Nothing when its place was wrong and has been corrected.
   local function idlest()
-    local first = call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
+    local first = redis.pcall('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
     if not first[1] then
-      call('ZADD', KEYS[5], n, board)
-      return nil
+      return list_anew()
     end
     local newest = redis.pcall('XREVRANGE', PREFIX .. 'board:' .. first[1], '+', '-', 'COUNT', 1)[1]
     local newest_pos = newest and tonumber(newest[2][4])
@@ -206,7 +203,7 @@ constexpr std::string_view kProbeScript = R"lua(#!lua
 for _, command in ipairs({
   {'GET', KEYS[1]}, {'EXPIRE', KEYS[1], '1'}, {'DEL', KEYS[1]}, {'TYPE', KEYS[1]}, {'SADD', KEYS[1], 'm'}, {'SCARD', KEYS[1]},
   {'SREM', KEYS[1], 'm'}, {'HMGET', KEYS[2], 'f'}, {'HSET', KEYS[2], 'f', 'v'}, {'HDEL', KEYS[2], 'f'},
-  {'TYPE', KEYS[4]}, {'HEXISTS', KEYS[2], 'f'}, {'XADD', KEYS[3], '*', 'f', 'v'}, {'XINFO', 'STREAM', KEYS[3]}, {'XTRIM', KEYS[3], 'MAXLEN', '1'},
+  {'HEXISTS', KEYS[2], 'f'}, {'XADD', KEYS[3], '*', 'f', 'v'}, {'XINFO', 'STREAM', KEYS[3]}, {'XTRIM', KEYS[3], 'MAXLEN', '1'},
   {'XRANGE', KEYS[3], '-', '+'}, {'ZADD', KEYS[4], '1', 'm'}, {'ZRANGE', KEYS[4], '0', '0'}, {'ZREM', KEYS[4], 'm'},
   {'ZPOPMIN', KEYS[4], '1'}, {'ZUNIONSTORE', KEYS[4], '1', KEYS[4]}, {'XADD', KEYS[5], '*', 'f', 'v'},
   {'XREVRANGE', KEYS[5], '+', '-'}, {'XLEN', KEYS[5]}, {'UNLINK', KEYS[5]}, {'PUBLISH', ARGV[2], ''}}) do

@@ -53,12 +53,18 @@ class TestReader final : public Reader {
         }
     }
     void on_trouble(Trouble trouble) override { troubles.push_back(trouble); }
-    void on_notice(std::string_view, const EncodedNotice&) override {}
+    void on_notice(std::string_view, const EncodedNotice& notice) override {
+        if (notice.kind == Notice::Kind::cut) {
+            cut = true;
+            shard().leave(*this);
+        }
+    }
 
     std::string read() const { return theirs_.read(); }
     SocketPair& pair() { return theirs_; }
 
     std::vector<Trouble> troubles;
+    bool cut = false;
 
   private:
     Loop& loop_;

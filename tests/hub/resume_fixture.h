@@ -16,13 +16,12 @@
 
 namespace boardbus::hub {
 
-class ResumeTest : public testing::Test {
+/// Its process has not found its bus yet.
+class NoPlaceTest : public testing::Test {
   protected:
-    ResumeTest() {
+    NoPlaceTest() {
         hub.add_shard(shard);
         hub.set_history(history);
-        hub.on_begin("e1", 0);
-        hub.on_live(true);
     }
 
     /// An event that the process sees.
@@ -77,6 +76,14 @@ class ResumeTest : public testing::Test {
     SlowBudget budget{100'000, 1'000'000};
     telemetry::LoopCounters counters;
     Shard shard{loop, hub, budget, counters};
+};
+
+class ResumeTest : public NoPlaceTest {
+  protected:
+    ResumeTest() {
+        hub.on_begin("e1", 0);
+        hub.on_live(true);
+    }
 };
 
 }  // namespace boardbus::hub

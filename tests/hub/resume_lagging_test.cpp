@@ -1,4 +1,4 @@
-// Readers of a loop that is far behind, and readers who came before the process had a place.
+// Readers of a loop that is far behind.
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
@@ -96,75 +96,6 @@ TEST_F(LaggingLoopTest, AReaderThatJoinsBehindAnOverrunAndMissesNothingGoesOn) {
 
     EXPECT_THAT(reader->heard(), ElementsAre("2"));
     EXPECT_THAT(reader->troubles, IsEmpty());
-}
-
-/// A process that has not found its bus yet.
-class NoPlaceTest : public testing::Test {
-  protected:
-    NoPlaceTest() { hub.add_shard(shard); }
-
-    /// A reader that joined without asking for its place, and was cut by then.
-    bool is_cut_by(std::uint64_t last_pos) {
-        Cut reader(loop, shard);
-        shard.join(reader, "b");
-        hub.on_begin("e1", last_pos);
-        loop.turn(std::chrono::milliseconds(0));
-        return reader.cut;
-    }
-
-    class Cut final : public Reader {
-      public:
-        Cut(Loop& loop, Shard& shard, SocketPair pair = {})
-            : Reader(shard, std::move(pair.ours), Form::ws), loop_(loop) {
-            loop_.add(fd(), EPOLLIN, *this);
-        }
-        ~Cut() override { loop_.remove(fd(), *this); }
-        void on_ready(std::uint32_t) override {}
-        void on_trouble(Trouble) override {}
-        void on_notice(std::string_view, const EncodedNotice& notice) override {
-            cut = notice.kind == Notice::Kind::cut;
-            shard().leave(*this);
-        }
-        bool cut = false;
-
-      private:
-        Loop& loop_;
-    };
-
-    Loop loop;
-    telemetry::Metrics metrics;
-    Hub hub{loop, line_encoder(), metrics};
-    SlowBudget budget{100'000, 1'000'000};
-    telemetry::LoopCounters counters;
-    Shard shard{loop, hub, budget, counters};
-};
-
-TEST_F(NoPlaceTest, WhoJoinedBeforeThereWasAPlaceMayHaveMissedWhatIsBeforeIt) {
-    EXPECT_TRUE(is_cut_by(7));
-    EXPECT_EQ(hub.websockets("b"), 0U);
-}
-
-TEST_F(NoPlaceTest, WhoJoinedBeforeAHistoryBeganHasMissedNothing) {
-    EXPECT_FALSE(is_cut_by(0));
-}
-
-TEST_F(NoPlaceTest, AStreamThatCameBeforeThereWasAPlaceIsToldSoWhenThereWasAPast) {
-    for (const std::uint64_t last_pos : {0U, 7U}) {
-        Hub late(loop, line_encoder(), metrics);
-        Shard readers(loop, late, budget, counters);
-        late.add_shard(readers);
-        Follower all(loop, readers, late, {}, {}, 1 << 18, Form::sse_plain);
-        for (int i = 0; i < 10; ++i) {
-            loop.turn(std::chrono::milliseconds(0));
-            if (i == 3) {
-                late.on_begin("e1", last_pos);
-                late.on_live(true);
-            }
-        }
-
-        EXPECT_TRUE(all.joined);
-        EXPECT_EQ(all.heard(), last_pos == 0 ? std::vector<std::string>() : std::vector<std::string>{"resync e1 7"});
-    }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace boardbus::hub {
 namespace {
 
 using testing::ElementsAre;
+using testing::IsEmpty;
 
 TEST_F(ResumeTest, GoesOnBehindItsCursorFromTheRing) {
     const auto first = show("b", "1");
@@ -376,6 +377,48 @@ TEST_F(ResumeTest, AGapOfAStreamOfAllBoardsEndsAtAnEventThatItsCursorNames) {
     EXPECT_EQ(all->heard().front(), "gap 2-5");
     const std::string named = "e1.5.1." + board::event_hash_text(last_gone.id);
     EXPECT_NE(all->text().find("id: " + named + "\nevent: boardbus.gap"), std::string::npos) << all->text();
+}
+
+TEST_F(NoPlaceTest, APlainSocketThatCameBeforeMayHaveMissedEvents) {
+    TestReader reader(loop, shard, Form::ws);
+    shard.join(reader, "b");
+    hub.on_begin("e1", 7);
+    turns();
+
+    EXPECT_TRUE(reader.cut);
+    EXPECT_EQ(hub.websockets("b"), 0U);
+}
+
+TEST_F(NoPlaceTest, APlainSocketThatCameBeforeTheHistoryBeganHasMissedNothing) {
+    TestReader reader(loop, shard, Form::ws);
+    shard.join(reader, "b");
+    hub.on_begin("e1", 0);
+    turns();
+
+    EXPECT_FALSE(reader.cut);
+    EXPECT_EQ(hub.websockets("b"), 1U);
+}
+
+TEST_F(NoPlaceTest, AStreamThatCameBeforeIsToldThatItMayHaveMissedEvents) {
+    const auto all = follow({});
+    turns();
+    hub.on_begin("e1", 7);
+    hub.on_live(true);
+    turns();
+
+    ASSERT_TRUE(all->joined);
+    EXPECT_THAT(all->heard(), ElementsAre("resync e1 7"));
+}
+
+TEST_F(NoPlaceTest, AStreamThatCameBeforeTheHistoryBeganHasMissedNothing) {
+    const auto all = follow({});
+    turns();
+    hub.on_begin("e1", 0);
+    hub.on_live(true);
+    turns();
+
+    ASSERT_TRUE(all->joined);
+    EXPECT_THAT(all->heard(), IsEmpty());
 }
 
 }  // namespace

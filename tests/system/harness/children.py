@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.timing import wait_until
+from .timing import wait_until
 
 _GUARDIAN = r"""
 import os, signal, sys
