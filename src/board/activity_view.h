@@ -26,6 +26,8 @@ struct ActivityView {
     std::size_t count_at = 0;  ///< Where in `json` the value of active_connections stands: replace these bytes.
     std::size_t count_length = 0;
 
+    /// Its id in a stream. Without a cursor it is the event's own: who comes back with that is told to resync.
+    std::string_view stream_id() const { return cursor.empty() ? id : cursor; }
     std::string_view before_count() const { return std::string_view(json).substr(0, count_at); }
     std::string_view after_count() const { return std::string_view(json).substr(count_at + count_length); }
 };

@@ -10,6 +10,11 @@ namespace {
 // What an event costs beside its texts: its place in the deque and its share of the index.
 constexpr std::size_t kKeptCost = 192;
 
+// A question to the history takes milliseconds: that many of another program's events may pass while a reader asks. One that asks
+// for longer misses the older ones, as it would have if it had come later.
+constexpr std::size_t kPlacelessEvents = 256;
+constexpr std::size_t kPlacelessBytes = 1 << 20;
+
 std::size_t cost(const KeptEvent& event) {
     return event.json.size() + event.action.size() + kKeptCost;
 }
@@ -28,7 +33,11 @@ void ActivityRing::begin(std::string epoch, std::uint64_t pos) {
 }
 
 void ActivityRing::push(board::ActivityView&& activity) {
-    assert(begun_ && activity.position && activity.position->pos == last() + 1);
+    if (!activity.position) {
+        push_placeless(std::move(activity));
+        return;
+    }
+    assert(begun_ && activity.position->pos == last() + 1);
     const std::uint64_t pos = activity.position->pos;
     const auto [board, fresh] = boards_.try_emplace(activity.board, Chain{pos, pos});
     if (!fresh) {
@@ -47,6 +56,16 @@ void ActivityRing::push(board::ActivityView&& activity) {
     bytes_ += cost(events_.back());
     while (events_.size() > bounds_.events || bytes_ > bounds_.bytes) {
         drop_oldest();
+    }
+}
+
+void ActivityRing::push_placeless(board::ActivityView&& activity) {
+    placeless_bytes_ += activity.json.size();
+    placeless_.push_back(std::move(activity));
+    while (placeless_.size() > kPlacelessEvents || placeless_bytes_ > kPlacelessBytes) {
+        placeless_bytes_ -= placeless_.front().json.size();
+        placeless_.pop_front();
+        ++placeless_gone_;
     }
 }
 

@@ -2,10 +2,12 @@
 //
 // Most resumes are about the last seconds: they are served from here, without a question to anybody. The ring is
 // contiguous: it holds every event between before() and last(), of one history. Each board's events in it are linked, so
-// that a board is walked without looking at the others. Lives on the bus loop.
+// that a board is walked without looking at the others. Beside it stand the latest events without a place in the history
+// (another program's), for readers who were asking for their own place when those were shown. Lives on the bus loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -49,7 +51,8 @@ class ActivityRing {
     /// Forgets everything and goes on behind `pos` of the history `epoch`.
     void begin(std::string epoch, std::uint64_t pos);
 
-    /// Takes the next event: its position is last() + 1. The oldest give way when a bound is reached. Cost: about 0.3 us.
+    /// Takes the next event: its position is last() + 1, or it has none. The oldest give way when a bound is reached. Cost: about
+    /// 0.3 us.
     void push(board::ActivityView&& activity);
 
     bool begun() const { return begun_; }
@@ -73,6 +76,17 @@ class ActivityRing {
     /// over the board's older ones.
     const KeptEvent* next_of(std::string_view board, std::uint64_t pos) const;
 
+    /// How many events without a place there have been, those that gave way included.
+    std::uint64_t placeless() const { return placeless_gone_ + placeless_.size(); }
+
+    /// Calls `see` for those that came when there had been `since` of them, oldest first. What gave way is not seen.
+    template <typename See>
+    void each_placeless(std::uint64_t since, See see) const {
+        for (std::uint64_t n = std::max(since, placeless_gone_); n < placeless(); ++n) {
+            see(placeless_[n - placeless_gone_]);
+        }
+    }
+
     board::Cursor cursor_of(const KeptEvent& event) const { return {{epoch_, event.pos, event.seq}, event.hash}; }
 
   private:
@@ -82,6 +96,7 @@ class ActivityRing {
         std::uint64_t last;
     };
 
+    void push_placeless(board::ActivityView&& activity);
     void drop_oldest();
 
     // Constant after construction.
@@ -93,6 +108,9 @@ class ActivityRing {
     std::unordered_map<std::string, Chain, TextHash, std::equal_to<>>
         boards_;  // Bound: boards with an event in the ring.
     std::size_t bytes_ = 0;
+    std::deque<board::ActivityView> placeless_;  // Bound: kPlacelessEvents, kPlacelessBytes.
+    std::size_t placeless_bytes_ = 0;
+    std::uint64_t placeless_gone_ = 0;
     std::uint64_t before_ = 0;
     std::uint64_t generation_ = 0;
     std::uint32_t before_hash_ = 0;

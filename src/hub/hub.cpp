@@ -157,9 +157,7 @@ void Hub::show(std::vector<board::ActivityView> activities) {
         if (activity.published_at) {
             metrics_.latency(telemetry::Stage::received, now - *activity.published_at);
         }
-        if (place) {
-            ring_.push(std::move(activity));
-        }
+        ring_.push(std::move(activity));
     }
     hand_over(batch);
     if (shown < activities.size()) {
@@ -334,7 +332,7 @@ void Hub::append(std::string& out, Form form, const KeptEvent& event, std::size_
 
 void Hub::append(std::string& out, Form form, const board::ActivityView& event, std::size_t more) {
     fill_count(event, more);
-    append_event(out, form, encoder_, {.id = event.cursor, .name = event.action, .json = json_});
+    append_event(out, form, encoder_, {.id = event.stream_id(), .name = event.action, .json = json_});
 }
 
 /// Puts the event with its count into json_.
@@ -378,9 +376,7 @@ void Hub::add_event(Batch& batch, const board::ActivityView& activity) {
     }
     if (all.of(Form::sse_chunked) + all.of(Form::sse_plain) + board.of(Form::sse_chunked) + board.of(Form::sse_plain) >
         0) {
-        // Without a cursor (another implementation's event) the id is the event's own: who comes back with it is told to resync.
-        const std::string_view id = activity.cursor.empty() ? activity.id : activity.cursor;
-        const SseSlices sse = append_sse(out, id, activity.action, json_);
+        const SseSlices sse = append_sse(out, activity.stream_id(), activity.action, json_);
         event.forms[static_cast<std::size_t>(Form::sse_chunked)] = sse.chunk;
         event.forms[static_cast<std::size_t>(Form::sse_plain)] = sse.plain;
     }

@@ -17,6 +17,7 @@ namespace boardbus::hub {
 struct Resumes::Waiter {
     ResumeRequest request;
     std::uint64_t began_at = 0;   ///< Kind::now: the place of the process when it asked.
+    std::uint64_t placeless = 0;  ///< So many events without a place had been shown when it first asked.
     std::uint64_t placed_in = 0;  ///< The ring's generation of `began_at`; 0: there was no place yet.
     bool resyncs = false;         ///< Its cursor is void; it begins now and is told so.
     bool came_back = false;       ///< It asked with a cursor; counted by result once.

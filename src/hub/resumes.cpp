@@ -45,6 +45,8 @@ void Resumes::take(ResumeRequest request) {
     who->request = std::move(request);
     who->placed_in = hub_.ring().generation();
     who->began_at = hub_.ring().last();
+    who->placeless =
+        who->request.point.kind == Kind::next_slice ? who->request.point.placeless : hub_.ring().placeless();
     if (who->request.point.kind == Kind::now) {
         go_on(std::move(who));  // Cheap; and what it begins with should be as new as can be.
         return;
@@ -372,11 +374,17 @@ void Resumes::append(Waiter& waiter, const ActivityView& event) {
 
 void Resumes::next_slice(Who who, const Cursor& next) {
     ResumeAnswer slice;
-    slice.next = {.kind = Kind::next_slice, .after = next, .generation = hub_.ring().generation()};
+    slice.next = {
+        .kind = Kind::next_slice, .after = next, .generation = hub_.ring().generation(), .placeless = who->placeless};
     answer(std::move(who), std::move(slice));
 }
 
 void Resumes::join(Who who) {
+    hub_.ring().each_placeless(who->placeless, [&](const ActivityView& event) {
+        if (who->wants(event.board)) {
+            append(*who, event);
+        }
+    });
     hub_.count_in(*who->request.shard, who->request.boards, who->request.form, who->shown_seq);
     answer(std::move(who), {.joined = true});
 }

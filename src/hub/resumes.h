@@ -39,6 +39,7 @@ struct ResumePoint {
     Kind kind = Kind::now;
     board::Cursor after;
     std::uint64_t generation = 0;  ///< next_slice: of the ring; in another one `after` is looked at again.
+    std::uint64_t placeless = 0;   ///< next_slice: what ring().placeless() was when the reader first asked.
 };
 
 struct ResumeAnswer {

@@ -38,13 +38,16 @@ class FakeHistory final : public board::ActivityHistory {
         return event;
     }
 
-    board::ActivityView add(std::string_view board, std::string_view action) {
+    board::ActivityView add(std::string_view board, std::string_view action) { return add(foreign(board, action)); }
+
+    /// Another program's event: it has no place.
+    board::ActivityView foreign(std::string_view board, std::string_view action) {
         std::string json = R"({"id":"event )" + std::to_string(++ids_) + R"(","board":)";
         board::json::append_quoted(json, board);
         json += R"(,"action":)";
         board::json::append_quoted(json, action);
         json += R"(,"active_connections":0})";
-        return add(*board::parse_activity(json));
+        return *board::parse_activity(json);
     }
 
     /// Everything is lost.

@@ -229,6 +229,25 @@ TEST_F(RepairsTest, AStreamThatComesDuringARepairMissesNothingOfWhatWaits) {
     }
 }
 
+TEST_F(RepairsTest, AnEventWithoutAPlaceReachesWhoComesDuringARepair) {
+    const auto board = follow({"b"});
+    turns();
+    history.add("b", "unseen");
+    history.keeping = true;
+    hub.on_break({.kind = Break::trimmed, .epoch = "e1", .last_pos = history.pos});
+    const auto all = follow({});
+    const auto some = follow_stream({"b", "c"}, "");
+    turns();
+    hub.on_activities({history.foreign("c", "foreign")});
+    history.keeping = false;
+    history.answer_one();
+    turns();
+
+    EXPECT_THAT(all->heard(), ElementsAre("foreign"));
+    EXPECT_THAT(some->heard(), ElementsAre("foreign"));
+    EXPECT_THAT(board->heard(), ElementsAre("unseen"));
+}
+
 TEST_F(RepairsTest, AStreamThatMeetsASecondBreakIsToldThatItMayHaveMissedEvents) {
     const auto board = follow({"b"});
     turns();

@@ -379,47 +379,5 @@ TEST_F(ResumeTest, AGapOfAStreamOfAllBoardsEndsAtAnEventThatItsCursorNames) {
     EXPECT_NE(all->text().find("id: " + named + "\nevent: boardbus.gap"), std::string::npos) << all->text();
 }
 
-TEST_F(NoPlaceTest, APlainSocketThatCameBeforeMayHaveMissedEvents) {
-    TestReader reader(loop, shard, Form::ws);
-    shard.join(reader, "b");
-    hub.on_begin("e1", 7);
-    turns();
-
-    EXPECT_TRUE(reader.cut);
-    EXPECT_EQ(hub.websockets("b"), 0U);
-}
-
-TEST_F(NoPlaceTest, APlainSocketThatCameBeforeTheHistoryBeganHasMissedNothing) {
-    TestReader reader(loop, shard, Form::ws);
-    shard.join(reader, "b");
-    hub.on_begin("e1", 0);
-    turns();
-
-    EXPECT_FALSE(reader.cut);
-    EXPECT_EQ(hub.websockets("b"), 1U);
-}
-
-TEST_F(NoPlaceTest, AStreamThatCameBeforeIsToldThatItMayHaveMissedEvents) {
-    const auto all = follow({});
-    turns();
-    hub.on_begin("e1", 7);
-    hub.on_live(true);
-    turns();
-
-    ASSERT_TRUE(all->joined);
-    EXPECT_THAT(all->heard(), ElementsAre("resync e1 7"));
-}
-
-TEST_F(NoPlaceTest, AStreamThatCameBeforeTheHistoryBeganHasMissedNothing) {
-    const auto all = follow({});
-    turns();
-    hub.on_begin("e1", 0);
-    hub.on_live(true);
-    turns();
-
-    ASSERT_TRUE(all->joined);
-    EXPECT_THAT(all->heard(), IsEmpty());
-}
-
 }  // namespace
 }  // namespace boardbus::hub
