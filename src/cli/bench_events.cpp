@@ -113,9 +113,12 @@ class Events final : private BenchSocketOwner, private TurnEnd {
             pacer = std::make_unique<Pacer>(run_.loop, span_.begin, span_.end, options_.rate,
                                             [this](Instant due) { publish_next(due); });
         }
-        // A pacer that is late catches up in its own turn, so all that was due before the end has been published.
         while (good() && steady_clock::now() < span_.end) {
             run_.loop.turn(milliseconds(10));
+        }
+        if (good()) {
+            run_.loop.turn(
+                milliseconds(0));  // A pacer that is late catches up: all that was due before the end is published.
         }
         ended_ = std::min(span_.end, steady_clock::now());
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/rabbitmq_dlq.h"
 
+#include <cstdint>
 #include <utility>
 
 #include "base/clock.h"
@@ -60,16 +61,9 @@ void RabbitDlq::on_disconnected(const Error& error) {
     finish(std::unexpected(error));
 }
 
-/// Everything that is in the queue now, so that what comes back while we work is not met again.
 void RabbitDlq::walk(DlqReader::OnMessage on_message) {
-    reader_.count([this, on_message = std::move(on_message)](const Result<std::size_t>& count) mutable {
-        if (!count) {
-            finish(std::unexpected(count.error()));
-            return;
-        }
-        reader_.read(*count, std::move(on_message),
-                     [this](const Result<void>& result) { finish(result ? failure_ : result); });
-    });
+    reader_.read(SIZE_MAX, std::move(on_message),
+                 [this](const Result<void>& result) { finish(result ? failure_ : result); });
 }
 
 void RabbitDlq::finish(Result<void> result) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/rabbitmq_dlq_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace boardbus::transport {
@@ -53,6 +54,7 @@ void DlqReader::purge(std::move_only_function<void(Result<std::size_t>)> done) {
 
 void DlqReader::read(std::size_t most, OnMessage on_message, OnEnd on_end) {
     left_ = most;
+    first_ = true;
     show_ = std::move(on_message);
     on_end_ = std::move(on_end);
     open([this](const Result<void>& opened) {
@@ -75,6 +77,11 @@ void DlqReader::get() {
         if (got == nullptr || !message_) {
             end(answer ? Result<void>() : std::unexpected(answer.error()));
             return;
+        }
+        if (std::exchange(first_, false)) {
+            // What comes while we work is not met. This number is the queue's own: one that was asked for may lack what somebody's look has
+            // just given back.
+            left_ = std::min<std::size_t>(left_, got->messages);
         }
         AmqpMessage message = std::move(*message_);
         message_.reset();

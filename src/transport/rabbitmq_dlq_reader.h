@@ -35,8 +35,8 @@ class DlqReader final : private AmqpChannelOwner {
     /// The messages that wait in the queue. Errors: refused (no such queue), unavailable. Leaves the channel open for read().
     void count(std::move_only_function<void(Result<std::size_t>)> done);
 
-    /// Shows at most `most` messages, one after another, each when the one before has been decided on. After the end the acks have
-    /// been read by the broker. One read at a time.
+    /// Shows at most `most` of the messages that wait now, one after another, each when the one before has been decided on. After the
+    /// end the acks have been read by the broker. One read at a time.
     void read(std::size_t most, OnMessage on_message, OnEnd on_end);
 
     /// Removes everything that waits; says how much it was.
@@ -53,6 +53,7 @@ class DlqReader final : private AmqpChannelOwner {
     const std::string queue_;
     AmqpChannel channel_;
     std::size_t left_ = 0;
+    bool first_ = false;  // The next get is the first of a read.
     std::optional<AmqpMessage> message_;
     OnMessage show_;
     OnEnd on_end_;

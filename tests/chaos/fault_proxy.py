@@ -22,6 +22,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from harness.children import free_ports
+
 BUFFER_MAX = 1 << 20    # Of one direction of one connection; when full, nothing more is read: back-pressure, as a real path has it.
 HELLO_MAX = 4096        # First bytes up, kept to tell connections apart.
 CONNECTIONS_MAX = 4096  # Then the relay stops accepting until one ends.
@@ -81,9 +83,7 @@ class FaultProxy:
         self._listener = None
         self._going = True
         self.accepted, self.narrow = 0, False
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_ports(1)[0]
         self._listen()
         self._thread = threading.Thread(target=self._run, name=f"proxy-{self.port}", daemon=True)
         self._thread.start()

@@ -290,7 +290,8 @@ def test_without_the_pause_each_message_is_charged_with_growing_gaps_and_buried(
         assert [count for _, count in came] == [1, 2, 3]
         gaps = [after - before for before, after in zip([at for at, _ in came], [at for at, _ in came[1:]] + [end])]
         for gap, base in zip(gaps, (0.3, 0.6, 1.2)):
-            assert 0.85 * base <= gap < 1.1 * base + scaled(1), gaps
+            # Of what was seen: the first of two copies may have been seen late.
+            assert 0.85 * base - 0.1 <= gap < 1.1 * base + scaled(1), gaps
         assert gaps == sorted(gaps)
         assert properties.headers["failure_reason"] == "retries_exhausted" and json.loads(body)["message"]["action"] == "unlucky"
         line = pipeline.dead_letter_lines()[0]

@@ -108,8 +108,8 @@ def test_a_hostile_board_cannot_start_a_field(app):
 
 def test_a_heartbeat_comes_when_nothing_else_does(start):
     app = start("app", {"EVENT_TRANSPORT": "memory", "SSE_HEARTBEAT_SECONDS": "1"}).wait_ready()
+    begin = time.monotonic()
     with EventStream(app.port) as stream:
-        begin = time.monotonic()
         beats = [stream.next(heartbeats=True) for _ in range(2)]
         assert [beat.raw for beat in beats] == [b"event: heartbeat\ndata: {}\n\n"] * 2
         assert 1.5 < time.monotonic() - begin < scaled(4)

@@ -21,6 +21,7 @@ class LiveCluster : public LiveRedis {
   protected:
     void SetUp() override {
         LiveRedis::SetUp();
+        reply_timeout_ = 500ms;
         if (IsSkipped()) {
             return;
         }

@@ -67,7 +67,7 @@ class LiveRedis : public testing::Test {
         options.url.endpoint = {.host = "127.0.0.1", .port = server_.port()};
         options.reconnect_initial = 20ms;
         options.reconnect_max = 50ms;
-        options.reply_timeout = 500ms;
+        options.reply_timeout = reply_timeout_;
         return options;
     }
 
@@ -164,6 +164,8 @@ class LiveRedis : public testing::Test {
         return *outcome ? std::nullopt : std::optional(outcome->error());
     }
 
+    /// Long, so that a pause of the machine is no silence. Short where the server is to be found silent.
+    std::chrono::milliseconds reply_timeout_{5000};
     Loop loop_;
     RedisServer server_;
     telemetry::Metrics metrics_;

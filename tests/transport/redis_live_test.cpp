@@ -177,6 +177,7 @@ TEST_F(LiveRedis, KilledServerIsUnavailableAndComesBack) {
 }
 
 TEST_F(LiveRedis, StoppedServerRunsIntoTheDeadline) {
+    reply_timeout_ = 500ms;
     bring_up();
     server_.signal(SIGSTOP);
 
@@ -236,6 +237,7 @@ TEST_F(LiveRedisAttempts, OfOthersStayWhenOneTakesItsOwnBack) {
 }
 
 TEST_F(LiveRedisAttempts, WhoseAnswersWereLostChargeNothingMore) {
+    reply_timeout_ = 500ms;
     bring_up();
 
     for (int i = 0; i < 3; ++i) {
@@ -249,6 +251,7 @@ TEST_F(LiveRedisAttempts, WhoseAnswersWereLostChargeNothingMore) {
 }
 
 TEST_F(LiveRedisAttempts, AreForgottenWhenRedisIsBack) {
+    reply_timeout_ = 500ms;
     bring_up();
     const auto dead = another_worker();
     count(*dead);
@@ -265,6 +268,7 @@ TEST_F(LiveRedisAttempts, AreForgottenWhenRedisIsBack) {
 }
 
 TEST_F(LiveRedisAttempts, WhoseAnswerWasLostAreForgottenUnlessCountedAgain) {
+    reply_timeout_ = 500ms;
     bring_up();
 
     server_.signal(SIGSTOP);

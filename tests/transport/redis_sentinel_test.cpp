@@ -19,6 +19,7 @@ class LiveSentinels : public LiveRedis {
   protected:
     void SetUp() override {
         LiveRedis::SetUp();
+        reply_timeout_ = 500ms;
         if (IsSkipped()) {
             return;
         }
@@ -28,6 +29,9 @@ class LiveSentinels : public LiveRedis {
         replica.insert(replica.end(), {"--replicaof", "127.0.0.1 " + std::to_string(nodes_[0].port())});
         nodes_[1].start(replica);
         nodes_[2].start(replica);
+        // A Sentinel that has met a master without replicas asks it again only ten seconds later.
+        RedisClient master(loop_, plain(nodes_[0]));
+        run_until([&] { return master.call({"INFO", "replication"}).contains("connected_slaves:2"); }, 30s);
         for (RedisServer& sentinel : sentinels_) {
             sentinel.start_sentinel(nodes_[0].port());
         }

@@ -96,8 +96,12 @@ def free_ports(count: int) -> list:
     """Ports of 127.0.0.1 that were free a moment ago, given to nobody before, and none of those that the kernel gives to connections: such
     a one could be in use before its server has bound it, or while that is restarted."""
     first_of_connections = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    # Of processes that run tests side by side each has its own.
+    runner = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    runners = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    choice = range(10_000 + runner, max(first_of_connections, 20_000), runners)
     ports = []
-    for port in random.sample(range(10_000, max(first_of_connections, 20_000)), 5_000):
+    for port in random.sample(choice, min(5_000, len(choice))):
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
@@ -108,7 +112,7 @@ def free_ports(count: int) -> list:
             ports.append(port)
         if len(ports) == count:
             return ports
-    raise RuntimeError(f"fewer than {count} of 5,000 ports are free")
+    raise RuntimeError(f"fewer than {count} ports are free")
 
 
 def clean_environment(**more) -> dict:
