@@ -3,11 +3,9 @@
 // What is printed came from clients and brokers: every text is escaped, so that none can forge a line or move the cursor.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -52,10 +50,6 @@ std::string body_of(const DeadLetter& letter) {
     return is_plain_text(letter.body) ? letter.body : escaped(letter.body);
 }
 
-// A worker's own look at the dead letters holds them all for a moment: one that is named and not there is looked for again.
-constexpr int kLooks = 6;
-constexpr std::chrono::milliseconds kBetweenLooks{500};
-
 /// One command on its own loop; the exit code is set by whoever ends it.
 class Run {
   public:
@@ -86,9 +80,6 @@ class Run {
         return exit_code_;
     }
 
-    /// The one that was named is not there.
-    bool missing() const { return missing_; }
-
   private:
     void listed(const Result<std::vector<DeadLetter>>& letters) {
         if (!letters) {
@@ -101,11 +92,8 @@ class Run {
     }
 
     void shown_one(const Result<std::optional<DeadLetter>>& letter) {
-        if (!letter) {
-            return end(letter.error().detail);
-        }
-        if (!*letter) {
-            return end_missing();
+        if (!letter || !*letter) {
+            return end(letter ? "no such dead letter" : letter.error().detail);
         }
         std::printf("%s\n%s\n", line_of(**letter).c_str(), body_of(**letter).c_str());
         end();
@@ -113,11 +101,8 @@ class Run {
 
     /// One that was named and is not there is a failure; of all, none is fine.
     void changed(const char* verb, const Result<std::size_t>& count, bool one) {
-        if (!count) {
-            return end(count.error().detail);
-        }
-        if (one && *count == 0) {
-            return end_missing();
+        if (!count || (one && *count == 0)) {
+            return end(count ? "no such dead letter" : count.error().detail);
         }
         std::printf("%s %zu\n", verb, *count);
         end();
@@ -131,15 +116,10 @@ class Run {
         std::fprintf(stderr, "boardbus dlq: %s\n", escaped(reason).c_str());
         loop_.stop();
     }
-    void end_missing() {
-        missing_ = true;
-        loop_.stop();
-    }
 
     Loop loop_;
     transport::RabbitDlq dlq_;
     int exit_code_ = 1;
-    bool missing_ = false;
 };
 
 }  // namespace
@@ -151,18 +131,7 @@ int run_dlq(const Config& config, const DlqOptions& options) {
             stderr);
         return 1;
     }
-    for (int look = 0; look < kLooks; ++look) {
-        if (look > 0) {
-            std::this_thread::sleep_for(kBetweenLooks);
-        }
-        Run run(config);
-        const int code = run.go(options);
-        if (!run.missing()) {
-            return code;
-        }
-    }
-    std::fputs("boardbus dlq: no such dead letter\n", stderr);
-    return 1;
+    return Run(config).go(options);
 }
 
 }  // namespace boardbus::cli

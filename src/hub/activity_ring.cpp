@@ -62,7 +62,7 @@ void ActivityRing::push(board::ActivityView&& activity) {
 void ActivityRing::push_placeless(board::ActivityView&& activity) {
     placeless_bytes_ += activity.json.size();
     placeless_.push_back(std::move(activity));
-    while (placeless_.size() > kPlacelessEvents || placeless_bytes_ > kPlacelessBytes) {
+    while (placeless_.size() > kPlacelessEvents || (placeless_bytes_ > kPlacelessBytes && placeless_.size() > 1)) {
         placeless_bytes_ -= placeless_.front().json.size();
         placeless_.pop_front();
         ++placeless_gone_;

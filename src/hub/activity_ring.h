@@ -48,7 +48,7 @@ class ActivityRing {
     ActivityRing(const ActivityRing&) = delete;
     ActivityRing& operator=(const ActivityRing&) = delete;
 
-    /// Forgets everything and goes on behind `pos` of the history `epoch`.
+    /// Forgets everything that had a place and goes on behind `pos` of the history `epoch`.
     void begin(std::string epoch, std::uint64_t pos);
 
     /// Takes the next event: its position is last() + 1, or it has none. The oldest give way when a bound is reached. Cost: about

@@ -35,8 +35,7 @@ void Repairs::begin(Break kind, std::uint64_t seen, std::vector<Board> boards) {
     active_ = true;
     boards_ = std::move(boards);
     asked_.clear();
-    waiting_.clear();
-    waiting_bytes_ = 0;
+    drop_waiting();
     retry_timer_.stop();
     deadline_.start(kDeadline);
     if (kind_ == Break::replaced) {
@@ -45,6 +44,15 @@ void Repairs::begin(Break kind, std::uint64_t seen, std::vector<Board> boards) {
         tell_gap({}, seen + 1, hub_.ring().last(), hub_.ring().last());
     }
     ask_on();
+}
+
+/// Those without a place are in no history.
+void Repairs::drop_waiting() {
+    std::erase_if(waiting_, [](const board::ActivityView& event) { return event.position.has_value(); });
+    waiting_bytes_ = 0;
+    for (const board::ActivityView& event : waiting_) {
+        waiting_bytes_ += event.json.size();
+    }
 }
 
 void Repairs::keep(std::vector<board::ActivityView> activities) {

@@ -44,6 +44,7 @@ class Repairs {
     void keep(std::vector<board::ActivityView> activities);
 
   private:
+    void drop_waiting();
     void ask_on();
     void on_reply(Board board, const SharedReply& reply);
     enum class Progress : std::uint8_t {

@@ -60,7 +60,7 @@ struct ResumeRequest {
     Form form = Form::none;
     std::vector<std::string> boards;  ///< None: all. Sorted.
     ResumePoint point;
-    std::size_t slice_bytes = 0;  ///< An answer may be longer by one event.
+    std::size_t slice_bytes = 0;  ///< An answer may be longer by one event and by those without a place.
     /// Called once, on the reader's loop.
     std::move_only_function<void(ResumeAnswer)> done;
 };

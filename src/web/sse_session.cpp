@@ -62,7 +62,7 @@ void SseSession::on_resumed(hub::ResumeAnswer answer) {
         go_away();
         return;
     }
-    if (!answer.cursor.empty() && answer.bytes.empty()) {
+    if (!answer.cursor.empty()) {
         send_lines("id: " + answer.cursor + '\n');
     }
     if (!answer.bytes.empty()) {

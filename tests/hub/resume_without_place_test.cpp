@@ -20,26 +20,48 @@ TEST_F(ResumeTest, AnEventWithoutAPlaceReachesWhoIsAskingForHis) {
     turns();
     hub.on_activities({history.foreign("b", "foreign")});
     hub.on_activities({history.foreign("c", "of another board")});
-    show("b", "ours");
+    const auto ours = show("b", "ours");
     history.answer_one();
-    turns();
-    hub.on_activities({history.foreign("b", "later")});
     turns();
 
     EXPECT_EQ(history.reads, 1U);
-    EXPECT_THAT(reader->heard(), ElementsAre("ours", "foreign", "later"));
+    EXPECT_THAT(reader->heard(), ElementsAre("foreign", "ours"));
+    const std::string& text = reader->text();
+    EXPECT_EQ(text.find("id: " + ours.cursor), text.rfind("id: ")) << "it comes back with its place";
+    hub.on_activities({history.foreign("b", "later")});
+    turns();
+    EXPECT_THAT(reader->heard(), ElementsAre("foreign", "ours", "later"));
 }
 
-TEST_F(ResumeTest, AnEventWithoutAPlaceBetweenTwoSlicesIsShownBehindTheLast) {
+TEST_F(ResumeTest, AnEventWithoutAPlaceBetweenTwoSlicesComesWithTheLast) {
     const auto first = show("b", "1");
     show("b", "2");
     show("b", "3");
     const auto reader = follow({"b"}, first.cursor, 1);
+    for (int turn = 0; turn < 10 && reader->answers.empty(); ++turn) {
+        turns(1);
+    }
+    ASSERT_THAT(reader->heard(), ElementsAre("2"));
     hub.on_activities({history.foreign("b", "foreign")});
     turns();
 
-    EXPECT_GT(reader->answers.size(), 1U);
-    EXPECT_THAT(reader->heard(), ElementsAre("2", "3", "foreign"));
+    EXPECT_THAT(reader->heard(), ElementsAre("2", "foreign", "3"));
+}
+
+TEST_F(ResumeTest, ALongEventWithoutAPlaceReachesWhoIsAskingToo) {
+    history.keeping = true;
+    const auto reader = follow_stream({"b"}, "");
+    turns();
+    hub.on_activities({history.foreign("b", "short")});
+    hub.on_activities({history.foreign("b", std::string(2'000'000, 'x'))});
+    history.answer_one();
+    turns();
+
+    EXPECT_TRUE(reader->joined);
+    EXPECT_EQ(hub.ring().placeless(), 2U);
+    int seen = 0;
+    hub.ring().each_placeless(0, [&](const board::ActivityView&) { ++seen; });
+    EXPECT_EQ(seen, 1) << "the bound is a megabyte, or one event";
 }
 
 TEST_F(ResumeTest, OfManyEventsWithoutAPlaceWhoIsAskingGetsTheLatest) {

@@ -115,8 +115,8 @@ def test_a_server_that_is_killed_ends_the_run_with_a_reason(start, tmp_path):
     app.kill()
     assert bench.wait_exit(20) == 1
     result = json.loads(bench.output())
-    # Four read and four publish. When the readers' ends are seen first, nothing is owed to anybody and the run is over.
-    assert not result["ok"] and 4 <= result["connections_lost"] <= 8 and result["published"] > 0
+    # Four read and four publish. As soon as nothing is owed to anybody any more, the run is over.
+    assert not result["ok"] and 1 <= result["connections_lost"] <= 8 and result["published"] > 0
     assert "connections ended" in bench.stderr() and sum(result["refusals"].values()) == result["connections_lost"]
 
 

@@ -2,7 +2,6 @@
 """What RabbitMQ and Redis see of us, and what we do when they hold something strange."""
 import json
 import re
-import threading
 import time
 from decimal import Decimal
 
@@ -335,21 +334,6 @@ def test_dlq_lists_shows_replays_and_purges(brokers, own, own_queues, names, sta
         wait_until(lambda: own_queues.depth(names.dlq_queue) == 1, what="the other one in the queue")  # What list looked at returns a moment later.
         dlq("purge", "--yes")
         assert own_queues.depth(names.dlq_queue) == 0
-
-
-def test_a_named_dead_letter_is_found_behind_a_look_of_somebody_else(own, own_queues, names, start):
-    """A worker's look holds all of them for a moment. One that does not come back is said to be missing."""
-    pipeline = own()
-    own_queues.publish(b"\xffgarbage", message_id="m-1")
-    pipeline.dead_letter_lines()
-    held = wait_until(lambda: own_queues.channel.basic_get(names.dlq_queue)[0], what="the dead letter in hand")
-    code, _, err = run_to_end(["dlq", "show", "m-1"], start.folder / "dlq", dict(pipeline.settings))
-    assert code == 1 and "no such dead letter" in err
-    back = threading.Timer(1, own_queues.channel.basic_nack, [held.delivery_tag])
-    back.start()
-    code, out, err = run_to_end(["dlq", "show", "m-1"], start.folder / "dlq", dict(pipeline.settings))
-    back.join()
-    assert code == 0 and "invalid_payload" in out, err
 
 
 def test_apps_share_their_rate_limits_through_redis(start, brokers, names):

@@ -207,7 +207,7 @@ def test_it_stops_soon_with_0(transport, start, names, board):
             if process is pipeline.app:
                 assert socket.close_code() == 1001
             assert process.wait_exit() == 0
-            assert time.monotonic() - begin < scaled(2.5)  # Less than the three seconds of a client that does not answer a close.
+            assert time.monotonic() - begin < max(2.5, scaled(1))  # A client that does not answer its close gets three seconds.
     if transport is not None:
         pipeline.remove_queues()
 

@@ -274,7 +274,8 @@ def test_a_slow_reader_is_closed_with_1013_and_nobody_else_notices(start):
             sender.send_json({"action": "a", "payload": {"n": n, "x": blob}})
             assert sender.event()["payload"]["n"] == n
             rounds.append(time.monotonic() - begin)
-        assert sorted(rounds)[-3] < scaled(1)  # A pause of the machine is not the slow reader's doing.
+        rounds.sort()
+        assert rounds[-3] < scaled(1) and rounds[-1] < scaled(5)  # A pause of the machine is not the slow reader's doing.
         seen = []
         with pytest.raises(Closed) as closed:
             while True:

@@ -222,7 +222,7 @@ TEST_F(HttpSessionTest, AStreamWithACursorOfNobodyIsToldToResync) {
     client.send(get("/sse/boards/b1?token=secret", "Last-Event-ID: 8a0c\r\n"));
 
     EXPECT_THAT(client.until("\n\n\r\n"), HasSubstr("retry: "));
-    const std::string notice = client.until("\n\n");
+    const std::string notice = client.until("}\n\n");
     EXPECT_THAT(notice, HasSubstr("event: boardbus.resync\n"));
     EXPECT_THAT(notice, HasSubstr(R"(data: {"kind":"resync","board":"b1","epoch":"e1","seq":0})"));
 }
