@@ -116,9 +116,9 @@ class Events final : private BenchSocketOwner, private TurnEnd {
         while (good() && steady_clock::now() < span_.end) {
             run_.loop.turn(milliseconds(10));
         }
+        // A pacer that is late catches up: all that was due before the end is published.
         if (good()) {
-            run_.loop.turn(
-                milliseconds(0));  // A pacer that is late catches up: all that was due before the end is published.
+            run_.loop.turn(milliseconds(0));
         }
         ended_ = std::min(span_.end, steady_clock::now());
     }

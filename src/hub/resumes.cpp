@@ -380,14 +380,14 @@ void Resumes::next_slice(Who who, const Cursor& next) {
 }
 
 void Resumes::join(Who who) {
-    // First, so that what a stream ends with is the id of an event with a place, if there is one.
-    const std::string placed = std::exchange(who->bytes, {});
+    std::string placeless;
     hub_.ring().each_placeless(who->placeless, [&](const ActivityView& event) {
         if (who->wants(event.board)) {
-            append(*who, event);
+            hub_.append(placeless, who->request.form, event, who->is_websocket() ? 1 : 0);
         }
     });
-    who->bytes += placed;
+    // First, so that what a stream ends with is the id of an event with a place, if there is one.
+    who->bytes.insert(0, placeless);
     hub_.count_in(*who->request.shard, who->request.boards, who->request.form, who->shown_seq);
     answer(std::move(who), {.joined = true});
 }

@@ -80,43 +80,46 @@ TEST_F(ResumeTest, OfManyEventsWithoutAPlaceWhoIsAskingGetsTheLatest) {
     EXPECT_EQ(heard.back(), "299");
 }
 
-TEST_F(NoPlaceTest, APlainSocketThatCameBeforeMayHaveMissedEvents) {
+class CameBeforeTest : public NoPlaceTest {
+  protected:
+    /// The process finds its bus, whose history is at `last_pos`.
+    void find_the_bus(std::uint64_t last_pos) {
+        turns();
+        hub.on_begin("e1", last_pos);
+        hub.on_live(true);
+        turns();
+    }
+};
+
+TEST_F(CameBeforeTest, APlainSocketMayHaveMissedEvents) {
     TestReader reader(loop, shard, Form::ws);
     shard.join(reader, "b");
-    hub.on_begin("e1", 7);
-    turns();
+    find_the_bus(7);
 
     EXPECT_TRUE(reader.cut);
     EXPECT_EQ(hub.websockets("b"), 0U);
 }
 
-TEST_F(NoPlaceTest, APlainSocketThatCameBeforeTheHistoryBeganHasMissedNothing) {
+TEST_F(CameBeforeTest, APlainSocketHasMissedNothingOfAHistoryThatBegins) {
     TestReader reader(loop, shard, Form::ws);
     shard.join(reader, "b");
-    hub.on_begin("e1", 0);
-    turns();
+    find_the_bus(0);
 
     EXPECT_FALSE(reader.cut);
     EXPECT_EQ(hub.websockets("b"), 1U);
 }
 
-TEST_F(NoPlaceTest, AStreamThatCameBeforeIsToldThatItMayHaveMissedEvents) {
+TEST_F(CameBeforeTest, AStreamIsToldThatItMayHaveMissedEvents) {
     const auto all = follow({});
-    turns();
-    hub.on_begin("e1", 7);
-    hub.on_live(true);
-    turns();
+    find_the_bus(7);
 
     ASSERT_TRUE(all->joined);
     EXPECT_THAT(all->heard(), ElementsAre("resync e1 7"));
 }
 
-TEST_F(NoPlaceTest, AStreamThatCameBeforeTheHistoryBeganHasMissedNothing) {
+TEST_F(CameBeforeTest, AStreamHasMissedNothingOfAHistoryThatBegins) {
     const auto all = follow({});
-    turns();
-    hub.on_begin("e1", 0);
-    hub.on_live(true);
-    turns();
+    find_the_bus(0);
 
     ASSERT_TRUE(all->joined);
     EXPECT_THAT(all->heard(), IsEmpty());
